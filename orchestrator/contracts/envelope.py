@@ -1,0 +1,42 @@
+"""The one envelope publishers send, checked field by field. JSON Schemas in `schemas/` are generated from here.
+
+`Envelope.data` is checked by the event type's own model (`contracts.events`); unknown fields are kept, for they may
+matter to a journey.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+#: The largest event, and the largest request body, in bytes.
+MAX_EVENT_BYTES = 64 * 1024
+MAX_BODY_BYTES = 4 * 1024 * 1024
+#: A time further ahead of the receipt than this is clamped to it and flagged.
+FUTURE_TOLERANCE_MS = 5 * 60 * 1000
+#: How deep `data` may nest.
+MAX_DEPTH = 32
+
+Identifier = Annotated[str, Field(min_length=1, max_length=256)]
+EventType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}(\.v[0-9]+)?$")]
+
+
+class Envelope(BaseModel):
+    """One event of one customer."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, title="Event")
+
+    id: Identifier = Field(description="Unique with `source`; a retry repeats it, so that it counts once.")
+    type: EventType = Field(description="`purchase`, `view`, `reply`, `customer_updated` or your own snake_case word.")
+    time: AwareDatetime = Field(description="When it happened, with an offset: 2026-03-01T09:30:00Z.")
+    customer: Identifier | None = Field(default=None, description="Your id of the customer.")
+    anonymous: Identifier | None = Field(default=None, description="The id of a visitor who is not known yet.")
+    source: str = Field(default="", max_length=128, description="Which system says so.")
+    data: dict[str, Any] = Field(default_factory=dict, description="The event's own fields.")
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since 1970 UTC."""
+    return round(moment.timestamp() * 1000)

@@ -1,0 +1,128 @@
+"""Every error this product raises on purpose, in one tree.
+
+OrchestratorError
+├── BadEvent                 publisher   an event breaks the contract: field, code, fix
+├── JourneysInvalid          marketer    a set of findings, each with file:line:column
+├── TemplateFailed           marketer    a message does not render for one customer
+├── SettingsInvalid          operator    a setting is missing or wrong
+├── DependencyUnreachable    operator    Kafka, Redis or a provider does not answer; retrying helps
+├── PartitionCountChanged    operator    the log has another number of partitions than the state
+├── PositionTooOld           operator    the stored offset is older than the log's retention
+├── TooManyPoison            us          so many bad records in a row that the deploy is the suspect
+├── Fenced                   nobody      another owner took the partition: stop writing, drop the cache
+└── WebhookRefused           provider    a callback's signature does not fit
+
+Each says whose fault it is, what to do, and whether trying again helps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Fault = Literal["publisher", "marketer", "operator", "provider", "us", "nobody"]
+
+
+class OrchestratorError(Exception):
+    """Base of the tree. `fix` is a sentence that tells what to do; `retry` whether the same call may succeed later."""
+
+    fault: ClassVar[Fault] = "us"
+    retry: ClassVar[bool] = False
+    #: The exit code of a command that ends with this error.
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.fix}" if self.fix else self.message
+
+
+class BadEvent(OrchestratorError):
+    """An event breaks the contract. `field` is a dotted path such as `data.products[0].price`; `code` one stable word."""
+
+    fault = "publisher"
+
+    def __init__(self, message: str, *, field: str = "", code: str = "invalid", fix: str = "") -> None:
+        super().__init__(message, fix=fix)
+        self.field = field
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault in a journey, message or policy file. Lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    fix: str = ""
+    level: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        text = f"{self.file}:{self.line}:{self.column}: {self.message}"
+        return f"{text} ({self.fix})" if self.fix else text
+
+
+class JourneysInvalid(OrchestratorError):
+    """Files do not load. All findings come at once."""
+
+    fault = "marketer"
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        super().__init__("\n".join(str(finding) for finding in findings))
+        self.findings = findings
+
+
+class TemplateFailed(OrchestratorError):
+    """A message does not render for one customer; the send ends as failed, the next customer is not affected."""
+
+    fault = "marketer"
+
+
+class SettingsInvalid(OrchestratorError):
+    """A setting is missing or wrong."""
+
+    fault = "operator"
+    exit_code = 2
+
+
+class DependencyUnreachable(OrchestratorError):
+    """Kafka, Redis or a provider does not answer."""
+
+    fault = "operator"
+    retry = True
+    exit_code = 3
+
+
+class PartitionCountChanged(OrchestratorError):
+    """The log has another number of partitions than the state was written with: customers would move unseen."""
+
+    fault = "operator"
+
+
+class PositionTooOld(OrchestratorError):
+    """The stored offset is older than what the log still holds: going on would skip events silently."""
+
+    fault = "operator"
+
+
+class TooManyPoison(OrchestratorError):
+    """So many records in a row could not be applied that a bad deploy is likelier than bad data."""
+
+    fault = "us"
+
+
+class Fenced(OrchestratorError):
+    """Another owner took the partition, or a commit of ours already landed. Nothing was written."""
+
+    fault = "nobody"
+
+
+class WebhookRefused(OrchestratorError):
+    """A provider callback is unsigned, forged, or not for us."""
+
+    fault = "provider"

@@ -1,0 +1,251 @@
+"""What journey files compile to: immutable values the engine runs. Durations and times are integer milliseconds.
+
+A journey's tree of steps becomes a flat tuple of instructions; a run's position is an index into it. Instruction
+`path` is the place in the file (`steps[3].then[0]`), stable words for people and part of a send's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Literal, Protocol
+
+from orchestrator.contracts.messages import OnUnknown
+
+
+class Missing(Enum):
+    """The value of a name that is not there. Every comparison with it is false, so is the name by itself."""
+
+    MISSING = "missing"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+MISSING: Final = Missing.MISSING
+
+
+class Scope(Protocol):
+    """What a condition sees. The engine gives one for each evaluation."""
+
+    def get(self, path: tuple[str, ...]) -> object:
+        """The value at a dotted name such as ('customer', 'orders') or ('product', 'category'); MISSING when absent."""
+        ...
+
+    def call(self, name: str, args: tuple[object, ...]) -> object:
+        """The value of a function of the language, such as bought(category, '30d')."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A compiled condition. `names` are the dotted names it reads (their roots tell what it depends on); `text` is as written."""
+
+    text: str
+    holds: Callable[[Scope], bool]
+    names: frozenset[tuple[str, ...]] = frozenset()
+
+    def needs(self, root: str) -> bool:
+        return any(name[0] == root for name in self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class EventMatch:
+    """An event type, with a condition on it. In a purchase, `product` is each line in turn; the first that fits is bound."""
+
+    type: str
+    where: Condition | None = None
+    #: Dotted names that must equal the run's own value (`same`), e.g. ('product', 'category').
+    same: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """An event that starts a run; with `times`/`within` only when it came that often, counted per value of `same`."""
+
+    match: EventMatch
+    times: int = 1
+    within: int = 0
+    same: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reentry:
+    """`never`, `always` (after the last run ended), `after` a time since the last end."""
+
+    mode: Literal["never", "always", "after"] = "never"
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Success: the run leaves at once; a conversion when within `within` of the first (would-be) send."""
+
+    match: EventMatch
+    within: int
+    #: Dotted name of the money it brings, e.g. ('order', 'revenue'); empty when only counted.
+    value: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """At most `count` messages in a rolling window."""
+
+    count: int
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """Local minutes of the day [start, end); start > end spans midnight. A send inside is held until `end`."""
+
+    start: int
+    end: int
+
+
+# --- instructions -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Hand one of `messages` to one of `channels`. `channels` is ('auto',), ('same',), ('other',) or names."""
+
+    path: str
+    messages: tuple[str, ...]
+    channels: tuple[str, ...] = ("auto",)
+    expires: int = 172_800_000
+    literals: Mapping[str, object] = field(default_factory=dict)
+    on_unknown: OnUnknown | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Elapsed time; with `after_last` it restarts at each such event."""
+
+    path: str
+    duration: int
+    after_last: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntil:
+    """A moment relative to a prediction: `next_due` plus `offset` (negative = before)."""
+
+    path: str
+    anchor: Literal["next_due"]
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFor:
+    """The first of `events`, or `up_to`. `response` and `reply` mean answers to this run's messages."""
+
+    path: str
+    events: tuple[str, ...]
+    up_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Go to the target of the first case that holds, else to `otherwise`."""
+
+    path: str
+    cases: tuple[tuple[Condition, int], ...]
+    otherwise: int
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    path: str
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    path: str
+    reason: str
+
+
+Instruction = Send | Wait | WaitUntil | WaitFor | Branch | Jump | Exit
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """One immutable version of a journey. `version` is the hash of what it means; `slug` the file's stem."""
+
+    slug: str
+    version: str
+    name: str
+    owner: str
+    trigger: Trigger
+    steps: tuple[Instruction, ...]
+    status: Literal["draft", "live", "draining", "stopped"] = "draft"
+    priority: int = 50
+    purpose: Literal["marketing", "service"] = "marketing"
+    audience: Condition | None = None
+    reentry: Reentry = Reentry()
+    goal: Goal | None = None
+    exit_when: tuple[EventMatch, ...] = ()
+    #: Sticky share 0..1 that runs silently.
+    holdout: float = 0.0
+    cap: Cap | None = None
+    quiet_hours: QuietHours | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPolicy:
+    """Money of one channel, in the policy's currency."""
+
+    #: Price of one message (SMS: of one part).
+    cost: float = 0.0
+    #: What losing the customer's consent on this channel costs.
+    consent_loss: float = 3.0
+    #: Whether marketing / service may be sent without a stated consent.
+    marketing_default: bool = False
+    service_default: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The organisation's rules, from `_policy.yaml`. Journeys can only tighten them."""
+
+    channels: Mapping[str, ChannelPolicy]
+    currency: str = "EUR"
+    #: Share of revenue that is margin.
+    margin: float = 0.3
+    #: What a response without a purchase is worth, before anything is learned.
+    response_value: float = 1.0
+    #: The zone of a customer who has none.
+    time_zone: str = "UTC"
+    cap: Cap | None = None
+    quiet_hours: QuietHours | None = None
+    #: Global sticky holdout share 0..1.
+    holdout: float = 0.0
+    #: How long a response is credited to a send.
+    credit_window: int = 7 * 86_400_000
+    #: How the learned choice explores: uniform floor over the reachable channels.
+    exploration: float = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTemplate:
+    """One message file: the source templates per channel. A channel without content cannot carry the message."""
+
+    name: str
+    version: str
+    #: channel → part → template source; email: subject, body (Markdown); sms: text; push: title, body, link.
+    channels: Mapping[str, Mapping[str, str]]
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """All journeys, messages and the policy at one position of the log. `version` addresses its content."""
+
+    version: str
+    journeys: Mapping[str, Journey]
+    messages: Mapping[str, MessageTemplate]
+    policy: Policy
+    #: event type → live journeys it may start, in a fixed order.
+    triggers: Mapping[str, tuple[Journey, ...]]
