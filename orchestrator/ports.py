@@ -84,3 +84,23 @@ class EventLog(Protocol):
     async def close(self) -> None: ...
 
 
+
+
+class PartitionOwner(Protocol):
+    """What the log's consumer drives: one call at a time per partition, in offset order."""
+
+    async def acquire(self, partition: int) -> int:
+        """Take the partition (a new fence epoch, state position read) and return the first offset to fetch."""
+        ...
+
+    async def apply(self, partition: int, records: Sequence[LogRecord]) -> None:
+        """Apply the records and commit state and position atomically. Returns when committed.
+
+        Raises Fenced when another owner took the partition: the caller drops what it prefetched and gives it up.
+        Never skips: while Redis is away it waits and retries.
+        """
+        ...
+
+    async def release(self, partition: int) -> None:
+        """Forget caches of a partition that was revoked; a commit under way finishes or is refused by the fence."""
+        ...

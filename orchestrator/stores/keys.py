@@ -1,0 +1,94 @@
+"""Every Redis key's name, in one place.
+
+Keys of a partition carry its hash tag `{n}`, so that a commit is one script on one slot of Redis Cluster.
+
+    o:{n}:c:<customer>     string   the customer's document (msgpack)
+    o:{n}:meta             hash     epoch, seq, offset, clock, control: fence and position
+    o:{n}:timers           zset     customer → ms of the customer's earliest wait
+    o:{n}:send:<send_id>   hash     row, status, attempt, provider, provider_id, updated: one send's life
+    o:{n}:planned          zset     send_id → ms not before
+    o:{n}:sending          zset     send_id → ms at which the claim is given up
+    o:{n}:unknown          zset     send_id → ms of the next reconciliation
+    o:{n}:relay            stream   rows on their way to the log (topic, key, value)
+    o:{n}:count            hash     counters
+    o:partitions           string   number of partitions, recorded on first start
+    o:body:<hash>          string   a body in the shared store: a program, a snapshot of priors
+    o:to:<send_id>         string   customer of a send, so that a callback finds its way (expires)
+    o:suppressed:<hmac>    hash     an address that must not be written to
+    o:kill                 hash     kill switches: all, journey:<slug>, channel:<name>
+    o:limit:<provider>     string   shared rate limit
+    o:breaker:<provider>   hash     shared circuit breaker
+    o:lease:<name>         string   who does a job that only one may do (ticker)
+"""
+
+from __future__ import annotations
+
+PREFIX = "o"
+
+
+def _of(partition: int, rest: str) -> str:
+    return f"{PREFIX}:{{{partition}}}:{rest}"
+
+
+def customer(partition: int, customer_id: str) -> str:
+    return _of(partition, f"c:{customer_id}")
+
+
+def meta(partition: int) -> str:
+    return _of(partition, "meta")
+
+
+def timers(partition: int) -> str:
+    return _of(partition, "timers")
+
+
+def send(partition: int, send_id: str) -> str:
+    return _of(partition, f"send:{send_id}")
+
+
+def planned(partition: int) -> str:
+    return _of(partition, "planned")
+
+
+def sending(partition: int) -> str:
+    return _of(partition, "sending")
+
+
+def unknown(partition: int) -> str:
+    return _of(partition, "unknown")
+
+
+def relay(partition: int) -> str:
+    return _of(partition, "relay")
+
+
+def count(partition: int) -> str:
+    return _of(partition, "count")
+
+
+PARTITIONS = f"{PREFIX}:partitions"
+KILL = f"{PREFIX}:kill"
+
+
+def body(digest: str) -> str:
+    return f"{PREFIX}:body:{digest}"
+
+
+def recipient(send_id: str) -> str:
+    return f"{PREFIX}:to:{send_id}"
+
+
+def suppressed(address_hmac: str) -> str:
+    return f"{PREFIX}:suppressed:{address_hmac}"
+
+
+def limit(provider: str) -> str:
+    return f"{PREFIX}:limit:{provider}"
+
+
+def breaker(provider: str) -> str:
+    return f"{PREFIX}:breaker:{provider}"
+
+
+def lease(name: str) -> str:
+    return f"{PREFIX}:lease:{name}"
