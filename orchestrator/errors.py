@@ -4,6 +4,7 @@ OrchestratorError
 ├── BadEvent                 publisher   an event breaks the contract: field, code, fix
 ├── JourneysInvalid          marketer    a set of findings, each with file:line:column
 ├── TemplateFailed           marketer    a message does not render for one customer
+├── MessageRefused           publisher   a provider could never take this message: bad address, forbidden characters
 ├── SettingsInvalid          operator    a setting is missing or wrong
 ├── DependencyUnreachable    operator    Kafka, Redis or a provider does not answer; retrying helps
 ├── PartitionCountChanged    operator    the log has another number of partitions than the state
@@ -17,6 +18,7 @@ Each says whose fault it is, what to do, and whether trying again helps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -40,15 +42,41 @@ class OrchestratorError(Exception):
         return f"{self.message}. {self.fix}" if self.fix else self.message
 
 
+@dataclass(frozen=True, slots=True)
+class EventFault:
+    """One fault of an event. `field` is a path such as `data.products[0].price`, `code` one stable word for machines."""
+
+    field: str
+    code: str
+    message: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.field}: {self.message}" if self.field else self.message
+        return f"{text}; {self.fix}" if self.fix else text
+
+
 class BadEvent(OrchestratorError):
-    """An event breaks the contract. `field` is a dotted path such as `data.products[0].price`; `code` one stable word."""
+    """An event breaks the contract. `field` is a dotted path such as `data.products[0].price`; `code` one stable word.
+
+    `faults` holds every fault of the event; `field`, `code`, `message` and `fix` repeat the first.
+    """
 
     fault = "publisher"
 
-    def __init__(self, message: str, *, field: str = "", code: str = "invalid", fix: str = "") -> None:
+    def __init__(
+        self, message: str, *, field: str = "", code: str = "invalid", fix: str = "", faults: tuple[EventFault, ...] = ()
+    ) -> None:
         super().__init__(message, fix=fix)
         self.field = field
         self.code = code
+        self.faults = faults or (EventFault(field, code, message, fix),)
+
+    @classmethod
+    def of(cls, faults: Sequence[EventFault]) -> BadEvent:
+        """The error of one or more faults; the first speaks for all."""
+        first = faults[0]
+        return cls(first.message, field=first.field, code=first.code, fix=first.fix, faults=tuple(faults))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +109,20 @@ class TemplateFailed(OrchestratorError):
     """A message does not render for one customer; the send ends as failed, the next customer is not affected."""
 
     fault = "marketer"
+
+
+class MessageRefused(OrchestratorError):
+    """An adapter's `build` cannot make a request of a message: the address or the content can never be sent.
+
+    The send ends as failed; the next one is not affected. `code` is one stable word, as in `Receipt.code`:
+    `invalid_address`, `invalid_content`, `too_large`, `invalid_extra`. The text never holds the address or the content.
+    """
+
+    fault = "publisher"
+
+    def __init__(self, message: str, *, code: str, fix: str = "") -> None:
+        super().__init__(message, fix=fix)
+        self.code = code
 
 
 class SettingsInvalid(OrchestratorError):
