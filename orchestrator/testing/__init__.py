@@ -1,0 +1,1 @@
+"""What users test with: real services, fakes, and the journey simulator."""
