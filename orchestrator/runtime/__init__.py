@@ -1,1 +1,1 @@
-"""The running parts: ingest, worker, dispatcher, gateway, and the embedded mode that holds all of them in one process."""
+"""The running parts: ingest, worker, dispatcher, gateway, and the embedded mode that runs all in one process."""

@@ -29,6 +29,7 @@ from orchestrator.errors import DependencyUnreachable
 from orchestrator.imports import deprecations_ignored
 from orchestrator.runtime.kafka_admin import admin_client
 from orchestrator.testing.services import ServiceMissing
+from orchestrator.testing.services.docker import docker_runs
 
 with deprecations_ignored():
     from kafka.errors import RetriableError
@@ -260,7 +261,7 @@ def start_kafka() -> KafkaServer:
         if found is None:
             raise ServiceMissing(f"no Kafka answers at {named}, which {ENVIRONMENT} names")
         return ExternalKafka(named, found)
-    if _docker_runs():
+    if docker_runs():
         container = ContainerKafka()
         container.start()
         return container
@@ -288,26 +289,6 @@ def _cluster_id(bootstrap: str, timeout: float) -> str | None:
             return str(cluster_id)
     except (DependencyUnreachable, RetriableError, OSError):
         return None
-
-
-def _docker_runs() -> bool:
-    """Whether a Docker engine answers at once and testcontainers is installed."""
-    try:
-        import docker
-        import testcontainers.core.container  # noqa: F401 - only whether it is there
-    except ImportError:
-        return False
-    try:
-        client = docker.from_env(timeout=2)
-    except Exception:
-        # No socket, no permission, a wrong DOCKER_HOST: each in another exception of its own.
-        return False
-    try:
-        return bool(client.ping())
-    except Exception:
-        return False
-    finally:
-        client.close()
 
 
 def _java() -> str:

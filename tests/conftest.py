@@ -1,0 +1,5 @@
+"""Fixtures of all tests. Services live in files of their own."""
+
+from __future__ import annotations
+
+pytest_plugins = ["fixtures_kafka", "fixtures_redis"]
