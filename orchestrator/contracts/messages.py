@@ -22,7 +22,9 @@ class OutboxRow(msgspec.Struct, kw_only=True, omit_defaults=True):
     customer: str
     run_id: str
     journey: str
+    #: Version of the journey the run is on, and of the program whose message text was decided on.
     version: str
+    program: str
     step: str
     message: str
     channel: str

@@ -1,0 +1,111 @@
+"""The record of a decision: what was decided, among what, why not the others, by which rule. One per would-be send,
+and one for each entry and end of a run. A customer's timeline is these records in order."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["entered", "ended", "sent", "withheld", "skipped", "held"]
+
+
+class Weighed(msgspec.Struct, array_like=False, omit_defaults=True):
+    """One reachable channel as the choice saw it. Money in the policy's currency."""
+
+    channel: str
+    #: Posterior Beta(a, b) of the response rate.
+    a: float
+    b: float
+    value: float
+    cost: float
+    loss: float
+    #: Probability with which the policy picks it.
+    share: float
+
+
+class Decision(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """`sent` became an outbox row; `withheld` would have, but for a holdout; `skipped` and `held` say why in `reason`."""
+
+    kind: Kind
+    id: str
+    at: int
+    customer: str
+    journey: str
+    version: str
+    run_id: str
+    step: str = ""
+    message: str = ""
+    channel: str = ""
+    purpose: str = ""
+    #: Why: `cap`, `quiet_hours`, `no_channel`, `expired`, `holdout`; for ends `goal`, `exit`, the author's word …
+    reason: str = ""
+    #: Held until (ms).
+    until: int = 0
+    #: Probability of the channel under the policy that ran.
+    propensity: float = 0.0
+    #: How it was chosen: `only`, `best`, `explore`, `named`.
+    mode: str = ""
+    candidates: list[Weighed] = []
+    #: channel → why it was not a candidate.
+    excluded: dict[str, str] = {}
+    #: The snapshot of shared beliefs that was used.
+    priors: str = ""
+    #: Ends: whether the goal counted as a conversion, and the money it brought.
+    converted: bool = False
+    value: float = 0.0
+    #: True when the run belongs to a holdout.
+    silent: bool = False
+
+    def reasons(self) -> list[str]:
+        """The decision in sentences for people, most telling first."""
+        said: list[str] = []
+        for weighed in sorted(self.candidates, key=lambda w: (-w.share, w.channel)):
+            rate = weighed.a / (weighed.a + weighed.b)
+            said.append(
+                f"{weighed.channel}: expects {rate:.0%} answers, worth {rate * weighed.value - weighed.cost - weighed.loss:.3f}"
+                f" a message, picked {weighed.share:.0%} of the time"
+            )
+        said.extend(f"{channel}: {_EXCLUDED.get(why, why)}" for channel, why in sorted(self.excluded.items()))
+        mode = _MODES.get(self.mode)
+        if mode and self.channel:
+            said.insert(0, f"{self.channel}: {mode}")
+        if self.reason and self.kind in ("skipped", "held", "withheld"):
+            said.insert(0, _REASONS.get(self.reason, self.reason))
+        return said
+
+
+_MODES = {
+    "only": "the only channel left",
+    "best": "the best expected answer",
+    "explore": "tried to learn whether it answers better",
+    "named": "the journey names it",
+}
+_EXCLUDED = {
+    "no_content": "the message has no text for it",
+    "no_consent": "no consent for this purpose",
+    "no_address": "no address",
+    "unhealthy": "the provider is down",
+    "ignored": "ignored in this run",
+    "cap": "its cap is reached",
+}
+_REASONS = {
+    "no_channel": "no channel is left",
+    "cap": "the cap is reached",
+    "quiet_hours": "quiet hours",
+    "expired": "expired before it could go",
+    "holdout": "in the holdout: decided, not sent",
+}
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Decision)
+
+
+def encode(decision: Decision) -> bytes:
+    """JSON bytes for the decisions log."""
+    return _encoder.encode(decision)
+
+
+def decode(raw: bytes) -> Decision:
+    """The record of its JSON bytes."""
+    return _decoder.decode(raw)

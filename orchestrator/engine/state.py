@@ -1,0 +1,158 @@
+"""One customer's document: everything the engine remembers of her. Times are ms UTC, 0 where there is none.
+
+Stored as msgpack arrays: a field is added only at the end of its struct, with a default, and never moved or reused;
+`schema` counts incompatible changes. Sizes are bounded by the constants below.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from orchestrator.learning.cells import Cell
+from orchestrator.learning.rhythm import Rhythm
+
+SCHEMA = 1
+#: Event ids remembered to drop duplicates: the last this many, 8 bytes each.
+SEEN_IDS = 32
+SEEN_BYTES = 8
+#: Orders remembered by id, so that a second event for one updates it.
+RECENT_ORDERS = 16
+#: Contacts remembered for caps; the longest window of a policy must fit.
+RECENT_CONTACTS = 64
+#: Sends that may still be credited with an answer.
+OPEN_SENDS = 32
+#: Categories with a rhythm of their own; the least recently bought gives way.
+RHYTHMS = 24
+#: Entries of one windowed trigger count.
+COUNTED = 32
+
+
+class Order(msgspec.Struct, array_like=True, gc=False):
+    """A purchase already counted: hash of its id, when, what it brought."""
+
+    key: bytes
+    at: int
+    revenue: float
+
+
+class Contact(msgspec.Struct, array_like=True, gc=False):
+    """One message to the customer, for caps over all journeys."""
+
+    at: int
+    channel: str
+    purpose: str
+    journey: str
+    send_id: str
+
+
+class OpenSend(msgspec.Struct, array_like=True, gc=False):
+    """A send that an answer may still be credited to."""
+
+    send_id: str
+    run_id: str
+    channel: str
+    message: str
+    at: int
+    #: The first human response came.
+    answered: bool = False
+    #: Provider's last word: 0 planned, 1 sent, 2 delivered, 3 failed. Never goes back.
+    rank: int = 0
+
+
+class Held(msgspec.Struct, array_like=True, gc=False):
+    """A send waiting for quiet hours or a cap to pass; skipped after `until`."""
+
+    until: int
+    reason: str
+
+
+class Run(msgspec.Struct, array_like=True):
+    """One passage of the customer through one version of a journey."""
+
+    id: str
+    journey: str
+    version: str
+    entered: int
+    #: Index of the instruction it stands at.
+    position: int = 0
+    #: What it waits for until `due`: "" running, `wait`, `until`, `for`, `send`.
+    waiting: str = ""
+    due: int = 0
+    held: Held | None = None
+    #: Values fixed at entry: the product and order that triggered it.
+    bound: dict[str, Any] = {}
+    #: Events that came while it waited: name → their data (or True).
+    came: dict[str, Any] = {}
+    silent: bool = False
+    #: The first send, or for a holdout the first that would have been.
+    first_send: int = 0
+    #: Channels used, in order, with the id of each send.
+    sends: list[tuple[str, str]] = []
+    #: How often each send step was passed: part of the send's id.
+    passed: dict[str, int] = {}
+
+
+class Ended(msgspec.Struct, array_like=True, gc=False):
+    """Past runs of one journey: for re-entry."""
+
+    times: int = 0
+    last: int = 0
+
+
+class Customer(msgspec.Struct, array_like=True):
+    """The document."""
+
+    schema: int = SCHEMA
+    first_seen: int = 0
+    last_seen: int = 0
+    orders: int = 0
+    revenue: float = 0.0
+    #: Last event ids, SEEN_BYTES each, newest last.
+    seen: bytes = b""
+    time_zone: str = ""
+    attributes: dict[str, Any] = {}
+    addresses: dict[str, Any] = {}
+    #: channel → purpose → yes or no. What is not there was never stated.
+    consents: dict[str, dict[str, bool]] = {}
+    segments: list[str] = []
+    #: category → rhythm; "" is the customer over all categories.
+    rhythms: dict[str, Rhythm] = {}
+    recent_orders: list[Order] = []
+    runs: list[Run] = []
+    ended: dict[str, Ended] = {}
+    contacts: list[Contact] = []
+    #: channel → decayed sends and responses.
+    responses: dict[str, Cell] = {}
+    open_sends: list[OpenSend] = []
+    #: Windowed counts of triggers: `journey` + value → times of the events.
+    counted: dict[str, list[int]] = {}
+
+    def due(self) -> int:
+        """When the earliest wait of any run is over; 0 when nothing waits."""
+        earliest = 0
+        for run in self.runs:
+            if run.due and (not earliest or run.due < earliest):
+                earliest = run.due
+        return earliest
+
+    def live_run(self, journey: str) -> Run | None:
+        for run in self.runs:
+            if run.journey == journey:
+                return run
+        return None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Customer)
+
+
+def encode(customer: Customer) -> bytes:
+    """The stored bytes: equal states give equal bytes."""
+    return _encoder.encode(customer)
+
+
+def decode(raw: bytes) -> Customer:
+    """The document of stored bytes. Raises msgspec.DecodeError when they are not ours."""
+    return _decoder.decode(raw)

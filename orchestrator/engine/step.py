@@ -1,0 +1,141 @@
+"""The whole of one step, in its fixed order.
+
+For an event: drop a duplicate → update the profile → learn → goals → exits → wake waits → triggers. So a purchase ends
+one refill run and starts the next. For a tick: every wait that is over, higher priority first.
+
+Nothing here reads a clock, calls out, or raises for what an event holds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.contracts.records import Event
+from orchestrator.engine.answers import learn
+from orchestrator.engine.context import Context, Result, Turn
+from orchestrator.engine.guards import allowed
+from orchestrator.engine.matching import first_match
+from orchestrator.engine.profile import is_duplicate, update_profile
+from orchestrator.engine.runs import counted_often_enough, enter, leave, retry_held, time_is_up, wake
+from orchestrator.engine.scope import Scope, revenue_of
+from orchestrator.engine.state import Customer, Run
+from orchestrator.language.program import Journey
+
+
+def step(context: Context, customer_id: str, customer: Customer, event: Event, clock: int) -> Result:
+    """Apply one event to its customer, changing `customer` in place. `clock` is the partition's, by the last tick (ms).
+
+    Now is the later of the event's own time and the clock.
+    """
+    result = Result()
+    if is_duplicate(customer, event):
+        result.applied = False
+        result.count("duplicates")
+        return result
+    turn = Turn(context, customer_id, customer, max(event.time, clock), result, event)
+    if not update_profile(customer, event):
+        result.count("order_updates")
+        return result
+    learn(turn, event)
+    if customer.runs:
+        _goals(turn, event)
+        _exits(turn, event)
+        _wakes(turn, event)
+    journeys = context.program.triggers.get(event.type)
+    if journeys:
+        _triggers(turn, event, journeys)
+    return result
+
+
+def fire(context: Context, customer_id: str, customer: Customer, now: int) -> Result:
+    """Fire every wait of the customer that is due by the tick `now` (ms). One pass is enough: a wait ends strictly after
+    it began, so nothing that starts now is due now."""
+    result = Result()
+    turn = Turn(context, customer_id, customer, now, result)
+    due = [run for run in customer.runs if run.due and run.due <= now]
+    for run in sorted(due, key=lambda run: (-_priority(context, run), run.due, run.id)):
+        journey = context.by_version.get(run.version)
+        if journey is None:
+            _strand(turn, run)
+        else:
+            time_is_up(turn, journey, run)
+    return result
+
+
+def _priority(context: Context, run: Run) -> int:
+    journey = context.by_version.get(run.version)
+    return journey.priority if journey else 0
+
+
+def _strand(turn: Turn, run: Run) -> None:
+    """The version of a run is not to be had: keep the run, look again in an hour, and count it so that ops see it."""
+    run.due = turn.at + 3_600_000
+    turn.result.count(f"stranded:{run.journey}")
+
+
+def _live(turn: Turn) -> list[tuple[Journey, Run]]:
+    by_version = turn.context.by_version
+    return [(by_version[run.version], run) for run in turn.customer.runs if run.version in by_version]
+
+
+def _goals(turn: Turn, event: Event) -> None:
+    for journey, run in _live(turn):
+        goal = journey.goal
+        if goal is None or goal.match.type != event.type:
+            continue
+        line = first_match(goal.match, turn.customer, event, turn.at, run.bound)
+        if line is None:
+            continue
+        converted = bool(run.first_send) and event.time <= run.first_send + goal.within
+        value = _value(turn, event, line, goal.value) if converted else 0.0
+        arm = "holdout" if run.silent else "treated"
+        turn.result.count(f"goal:{journey.slug}:{arm}:{'converted' if converted else 'outside'}")
+        leave(turn, journey, run, "goal", withdraw=True, converted=converted, value=value)
+
+
+def _value(turn: Turn, event: Event, line: Any, name: tuple[str, ...]) -> float:
+    if not name:
+        return 0.0
+    value = Scope(turn.customer, turn.at, event, line).get(name)
+    if isinstance(value, int | float):
+        return float(value)
+    return revenue_of(event.data)
+
+
+def _exits(turn: Turn, event: Event) -> None:
+    for journey, run in _live(turn):
+        for match in journey.exit_when:
+            if first_match(match, turn.customer, event, turn.at, run.bound) is not None:
+                leave(turn, journey, run, event.type, withdraw=True)
+                break
+        else:
+            if _said_no(turn, event, journey):
+                leave(turn, journey, run, "unsubscribed", withdraw=True)
+
+
+def _said_no(turn: Turn, event: Event, journey: Journey) -> bool:
+    """An event that took a consent away ends the runs that no channel may serve any more."""
+    if event.type not in ("message_unsubscribed", "message_complained", "reply", "customer_updated"):
+        return False
+    customer = turn.customer
+    if event.type == "customer_updated" and "consents" not in event.data:
+        return False
+    channels = set(customer.consents) | set(turn.context.program.policy.channels)
+    return bool(channels) and not any(allowed(turn, channel, journey.purpose) for channel in sorted(channels))
+
+
+def _wakes(turn: Turn, event: Event) -> None:
+    freed = event.type in ("message_failed", "message_bounced")
+    for journey, run in _live(turn):
+        if run.waiting:
+            if freed and run.waiting == "send" and run.held is not None and run.held.reason == "cap":
+                retry_held(turn, journey, run)
+            else:
+                wake(turn, journey, run, event)
+
+
+def _triggers(turn: Turn, event: Event, journeys: tuple[Journey, ...]) -> None:
+    for journey in journeys:
+        line = first_match(journey.trigger.match, turn.customer, event, turn.at)
+        if line is not None and counted_often_enough(turn, journey, event, line):
+            enter(turn, journey, event, line)
