@@ -44,7 +44,7 @@ class OrchestratorError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EventFault:
-    """One fault of an event. `field` is a path such as `data.products[0].price`, `code` one stable word for machines."""
+    """One fault of an event. `field` is a path such as `data.products[0].price`, `code` one stable word."""
 
     field: str
     code: str
@@ -65,7 +65,13 @@ class BadEvent(OrchestratorError):
     fault = "publisher"
 
     def __init__(
-        self, message: str, *, field: str = "", code: str = "invalid", fix: str = "", faults: tuple[EventFault, ...] = ()
+        self,
+        message: str,
+        *,
+        field: str = "",
+        code: str = "invalid",
+        fix: str = "",
+        faults: tuple[EventFault, ...] = (),
     ) -> None:
         super().__init__(message, fix=fix)
         self.field = field

@@ -6,10 +6,11 @@ matter to a journey.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 #: The largest event, and the largest request body, in bytes.
 MAX_EVENT_BYTES = 64 * 1024
@@ -19,7 +20,21 @@ FUTURE_TOLERANCE_MS = 5 * 60 * 1000
 #: How deep `data` may nest.
 MAX_DEPTH = 32
 
-Identifier = Annotated[str, Field(min_length=1, max_length=256)]
+#: A time before this is a mistake: an empty date of the publisher, seconds taken for milliseconds.
+MIN_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+#: Put before an anonymous id, so that visitor `7` and customer `7` are not one person.
+ANONYMOUS_PREFIX = "anonymous:"
+
+
+def _written_time(value: Any) -> Any:
+    """Only ISO 8601 text: a bare number does not say whether it counts seconds or milliseconds."""
+    if isinstance(value, datetime) or (isinstance(value, str) and value[4:5] == "-"):
+        return value
+    raise PydanticCustomError("time_text", "expected an ISO 8601 time")
+
+
+#: No control characters: ids travel in log lines, key names and headers.
+Identifier = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 EventType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}(\.v[0-9]+)?$")]
 
 
@@ -30,7 +45,9 @@ class Envelope(BaseModel):
 
     id: Identifier = Field(description="Unique with `source`; a retry repeats it, so that it counts once.")
     type: EventType = Field(description="`purchase`, `view`, `reply`, `customer_updated` or your own snake_case word.")
-    time: AwareDatetime = Field(description="When it happened, with an offset: 2026-03-01T09:30:00Z.")
+    time: Annotated[AwareDatetime, BeforeValidator(_written_time)] = Field(
+        description="When it happened, with an offset: 2026-03-01T09:30:00Z."
+    )
     customer: Identifier | None = Field(default=None, description="Your id of the customer.")
     anonymous: Identifier | None = Field(default=None, description="The id of a visitor who is not known yet.")
     source: str = Field(default="", max_length=128, description="Which system says so.")
