@@ -5,19 +5,22 @@ Keys of a partition carry its hash tag `{n}`, so that a commit is one script on 
     o:{n}:c:<customer>     string   the customer's document (msgpack)
     o:{n}:meta             hash     epoch, seq, offset, clock, control: fence and position
     o:{n}:timers           zset     customer → ms of the customer's earliest wait
-    o:{n}:send:<send_id>   hash     row, status, attempt, provider, provider_id, updated: one send's life
+    o:{n}:send:<send_id>   hash     row, status, attempt, provider, provider_id, updated: one send's life (outbox.py)
     o:{n}:planned          zset     send_id → ms not before
     o:{n}:sending          zset     send_id → ms at which the claim is given up
     o:{n}:unknown          zset     send_id → ms of the next reconciliation
+    o:{n}:parked           zset     send_id → ms since when it waits for a person
     o:{n}:relay            stream   rows on their way to the log (topic, key, value)
     o:{n}:count            hash     counters
+    o:{n}:log:<topic>      stream   embedded mode's log; the entry `<offset + 1>-0` is the record `offset`
     o:partitions           string   number of partitions, recorded on first start
     o:body:<hash>          string   a body in the shared store: a program, a snapshot of priors
     o:to:<send_id>         string   customer of a send, so that a callback finds its way (expires)
+    o:last:<hmac>          string   send_id last sent to an address, so that an answer finds its send (expires)
     o:suppressed:<hmac>    hash     an address that must not be written to
     o:kill                 hash     kill switches: all, journey:<slug>, channel:<name>
-    o:limit:<provider>     string   shared rate limit
-    o:breaker:<provider>   hash     shared circuit breaker
+    o:limit:{provider}     string   shared rate limit: ms at which all reserved calls are done
+    o:breaker:{provider}   hash     shared circuit breaker: state, failures, until, reason
     o:lease:<name>         string   who does a job that only one may do (ticker)
 """
 
@@ -58,12 +61,20 @@ def unknown(partition: int) -> str:
     return _of(partition, "unknown")
 
 
+def parked(partition: int) -> str:
+    return _of(partition, "parked")
+
+
 def relay(partition: int) -> str:
     return _of(partition, "relay")
 
 
 def count(partition: int) -> str:
     return _of(partition, "count")
+
+
+def log(partition: int, topic: str) -> str:
+    return _of(partition, f"log:{topic}")
 
 
 PARTITIONS = f"{PREFIX}:partitions"
@@ -78,16 +89,20 @@ def recipient(send_id: str) -> str:
     return f"{PREFIX}:to:{send_id}"
 
 
+def last_send(address_hmac: str) -> str:
+    return f"{PREFIX}:last:{address_hmac}"
+
+
 def suppressed(address_hmac: str) -> str:
     return f"{PREFIX}:suppressed:{address_hmac}"
 
 
 def limit(provider: str) -> str:
-    return f"{PREFIX}:limit:{provider}"
+    return f"{PREFIX}:limit:{{{provider}}}"
 
 
 def breaker(provider: str) -> str:
-    return f"{PREFIX}:breaker:{provider}"
+    return f"{PREFIX}:breaker:{{{provider}}}"
 
 
 def lease(name: str) -> str:
