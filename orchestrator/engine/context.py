@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.contracts.messages import OutboxRow
 from orchestrator.contracts.records import Event
@@ -30,6 +30,10 @@ class Context:
 
     def __post_init__(self) -> None:
         self.by_version = {**self.older, **{journey.version: journey for journey in self.program.journeys.values()}}
+
+    def with_health(self, unhealthy: frozenset[str]) -> Context:
+        """The same with other channels down."""
+        return replace(self, unhealthy=unhealthy)
 
 
 @dataclass(slots=True)

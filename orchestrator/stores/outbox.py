@@ -26,6 +26,7 @@ from redis.asyncio import Redis
 from orchestrator.contracts import records
 from orchestrator.contracts.messages import OutboxRow
 from orchestrator.stores import keys
+from orchestrator.stores.partition_state import pack_relay
 from orchestrator.stores.scripts import script
 
 #: How long a finished send is remembered, in ms: 60 days.
@@ -187,7 +188,7 @@ class Outbox:
         if not ids:
             return []
         rows = await self._rows(partition, ids)
-        arguments: list[Any] = [owner, deadline, now, self._retention, self._topic]
+        arguments: list[Any] = [owner, deadline, now, self._retention]
         for send_id, (row, doubts) in zip(ids, rows, strict=True):
             arguments += self._claim_arguments(send_id, row, doubts, now)
         answers = await self._claim(
@@ -212,7 +213,7 @@ class Outbox:
             return [send_id, "failed", "", "", b""]
         if row.not_after < now:
             status: Status = "unknown" if doubts else "expired"
-            record = _record(send_id, row.customer, row.channel, status, now, code="expired")
+            record = self._record(send_id, row.customer, row.channel, status, now, code="expired")
             return [send_id, status, row.customer, row.channel, record]
         return [send_id, "claim", row.customer, row.channel, b""]
 
@@ -341,7 +342,7 @@ class Outbox:
         provider_id: str = "",
     ) -> str:
         """After Redis went back in time: take over what the journal holds of one send. Returns the new status or ''."""
-        record = _record(send_id, customer, channel, "sent", now, provider=provider, provider_id=provider_id)
+        record = self._record(send_id, customer, channel, "sent", now, provider=provider, provider_id=provider_id)
         answer = await self._fold(
             keys=self._keys(partition, send_id),
             args=[
@@ -354,7 +355,6 @@ class Outbox:
                 customer,
                 channel,
                 provider,
-                self._topic,
                 record,
             ],
         )
@@ -411,7 +411,7 @@ class Outbox:
         new_doubt = outcome.status == "unknown" and not closed
         record = b""
         if closed:
-            record = _record(
+            record = self._record(
                 send_id,
                 customer,
                 channel,
@@ -440,13 +440,40 @@ class Outbox:
                 self._retention,
                 int(outcome.tried),
                 1 if new_doubt else doubts,
-                self._topic,
-                customer,
                 record,
                 *fields,
             ],
         )
         return Settled(bool(moved), _text(status), int(at))
+
+    def _record(
+        self,
+        send_id: str,
+        customer: str,
+        channel: str,
+        status: str,
+        now: int,
+        *,
+        provider: str = "",
+        provider_id: str = "",
+        code: str = "",
+        reason: str = "",
+    ) -> bytes:
+        """The relay rows that tell the log of a send's end."""
+        data = {"send_id": send_id, "channel": channel, "provider": provider}
+        if status == "sent":
+            data["provider_id"] = provider_id
+        else:
+            data |= {"status": status, "code": code, "reason": reason}
+        event = records.Event(
+            id=f"{send_id}:{status}",
+            type="message_sent" if status == "sent" else "message_failed",
+            time=now,
+            customer=customer,
+            source="dispatcher",
+            data=data,
+        )
+        return pack_relay([(self._topic, customer.encode(), records.encode(event))])
 
     @staticmethod
     def _keys(partition: int, send_id: str) -> list[str]:
@@ -468,36 +495,6 @@ def _with_doubts(outcome: Settlement, doubts: int) -> Settlement:
             "unknown", provider=outcome.provider, code=outcome.code, reason=outcome.reason, tried=outcome.tried
         )
     return outcome
-
-
-def _record(
-    send_id: str,
-    customer: str,
-    channel: str,
-    status: str,
-    now: int,
-    *,
-    provider: str = "",
-    provider_id: str = "",
-    code: str = "",
-    reason: str = "",
-) -> bytes:
-    """The log record of a send's end."""
-    data = {"send_id": send_id, "channel": channel, "provider": provider}
-    if status == "sent":
-        data["provider_id"] = provider_id
-    else:
-        data |= {"status": status, "code": code, "reason": reason}
-    return records.encode(
-        records.Event(
-            id=f"{send_id}:{status}",
-            type="message_sent" if status == "sent" else "message_failed",
-            time=now,
-            customer=customer,
-            source="dispatcher",
-            data=data,
-        )
-    )
 
 
 def _decode(row: Any) -> OutboxRow | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import redis.asyncio
@@ -13,7 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from orchestrator.contracts.messages import OutboxRow
 from orchestrator.errors import Fenced
 from orchestrator.stores import keys
-from orchestrator.stores.scripts import source
+from orchestrator.stores.scripts import script
 
 #: Keys of one MGET: bounds the time a single command holds Redis.
 _LOAD_CHUNK = 1_000
@@ -68,7 +69,7 @@ class PartitionState:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._redis = client
-        self._commit = client.register_script(source("commit"))
+        self._commit = script(client, "commit")
 
     async def acquire(self, partition: int) -> Position:
         """Move the fence (older owners can no longer commit), then read where the partition stands."""
@@ -76,7 +77,8 @@ class PartitionState:
         pipe = self._redis.pipeline(transaction=True)
         pipe.hincrby(meta, "epoch", 1)
         pipe.hgetall(meta)
-        epoch, stored = await pipe.execute()
+        answers: list[Any] = await pipe.execute()
+        epoch, stored = answers
         control = stored.get(b"control")
         return Position(
             epoch=int(epoch),
@@ -100,7 +102,7 @@ class PartitionState:
 
     async def due(self, partition: int, until: int, limit: int) -> list[tuple[int, str]]:
         """Up to `limit` (due ms, customer) pairs due by `until`, in that order."""
-        found = await self._redis.zrangebyscore(
+        found: list[Any] = await self._redis.zrangebyscore(
             keys.timers(partition), "-inf", until, start=0, num=limit, withscores=True, score_cast_func=float
         )
         return [(int(score), member.decode()) for member, score in found]

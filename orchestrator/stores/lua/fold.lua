@@ -3,7 +3,7 @@
 -- KEYS  1 send (hash)   2 planned   3 sending   4 unknown   5 parked (zsets)   6 relay (stream)   7 count (hash)
 -- ARGV  1 send_id   2 attempt: the last one in the journal   3 outcome: sent, not_sent, or '' when the journal holds only the claim
 --       4 now: ms   5 retention: ms   6 next look: ms for an unknown   7 customer   8 channel   9 provider
---      10 topic   11 relay record for `sent`
+--      10 packed relay rows for `sent`
 -- Returns the new status, or '' when Redis already knows as much as the journal.
 --
 -- Steps
@@ -15,7 +15,7 @@
 local attempt, outcome, now = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
 -- 1
-if #KEYS ~= 7 or #ARGV ~= 11 or not attempt or not tonumber(now) or not tonumber(ARGV[5]) or not tonumber(ARGV[6]) then
+if #KEYS ~= 7 or #ARGV ~= 10 or not attempt or not tonumber(now) or not tonumber(ARGV[5]) or not tonumber(ARGV[6]) then
   return redis.error_reply('ERR fold: arguments do not fit')
 end
 
@@ -44,7 +44,7 @@ if outcome == 'sent' then
   redis.call('HSET', KEYS[1], 'status', 'sent')
   redis.call('HDEL', KEYS[1], 'row')
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
-  redis.call('XADD', KEYS[6], '*', 'topic', ARGV[10], 'key', ARGV[7], 'value', ARGV[11])
+  redis.call('XADD', KEYS[6], '*', 'rows', ARGV[10])
 else
   redis.call('HSET', KEYS[1], 'status', 'unknown')
   redis.call('HINCRBY', KEYS[1], 'doubts', 1)

@@ -9,8 +9,8 @@
 --       6 score: ms for the index of planned (not before), unknown (next look), parked (since); '' = closed
 --       7 now: ms, for `updated`            8 retention: ms a finished send is kept
 --       9 tried: 1 when a provider was called    10 doubts: 1 an attempt ended unknown, -1 a doubt was cleared, else 0
---      11 topic   12 key   13 relay record or ''
---      14.. field, value pairs for the hash
+--      11 packed relay rows or ''
+--      12.. field, value pairs for the hash
 -- Returns {1, status, attempt} when moved, {0, status, attempt} of what was found when not (status '' = no such send).
 --
 -- Steps
@@ -20,7 +20,7 @@
 --   3. leave the index of the old status
 --   4. write status, fields, tries and doubts
 --   5. open status: enter its index, keep the body; closed: drop the body, set the expiry
---   6. relay record
+--   6. relay rows
 --   7. count
 
 local send_id, from, attempt, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -28,7 +28,7 @@ local status, score, now, retention = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local index = {planned = KEYS[2], sending = KEYS[3], unknown = KEYS[4], parked = KEYS[5]}
 
 -- 1
-if #KEYS ~= 7 or #ARGV < 13 or (#ARGV - 13) % 2 ~= 0 or not tonumber(now) or not tonumber(retention)
+if #KEYS ~= 7 or #ARGV < 11 or (#ARGV - 11) % 2 ~= 0 or not tonumber(now) or not tonumber(retention)
     or not tonumber(ARGV[9]) or not tonumber(ARGV[10]) or (score ~= '' and (not tonumber(score) or not index[status])) then
   return redis.error_reply('ERR settle: arguments do not fit')
 end
@@ -55,7 +55,7 @@ if index[old] then
 end
 
 -- 4
-redis.call('HSET', KEYS[1], 'status', status, 'updated', now, unpack(ARGV, 14))
+redis.call('HSET', KEYS[1], 'status', status, 'updated', now, unpack(ARGV, 12))
 if tonumber(ARGV[9]) == 1 then
   redis.call('HINCRBY', KEYS[1], 'tries', 1)
 end
@@ -73,8 +73,8 @@ else
 end
 
 -- 6
-if ARGV[13] ~= '' then
-  redis.call('XADD', KEYS[6], '*', 'topic', ARGV[11], 'key', ARGV[12], 'value', ARGV[13])
+if ARGV[11] ~= '' then
+  redis.call('XADD', KEYS[6], '*', 'rows', ARGV[11])
 end
 
 -- 7

@@ -1,0 +1,205 @@
+"""Records of one partition, in order, to one commit. No I/O: documents and due customers were loaded before.
+
+Where a batch begins and ends never changes what is decided: ticks fire the same timers, in the same order, as if every
+record were applied alone. The same code runs in the worker, in embedded mode and in a replay.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.contracts import dead_letters, records
+from orchestrator.contracts.records import CONTROL, TICK, Event
+from orchestrator.engine import decision as decisions
+from orchestrator.engine import state
+from orchestrator.engine.context import Context, Result
+from orchestrator.engine.state import Customer
+from orchestrator.engine.step import fire, step
+from orchestrator.errors import EventFault
+from orchestrator.ports import LogRecord
+from orchestrator.stores.partition_state import Batch, Control, Position, RelayRow
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """Names of the topics that relay rows go to."""
+
+    events: str = "events"
+    decisions: str = "decisions"
+    dead: str = "dead-letters"
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One record with what it holds; `fault` says why it could not be read."""
+
+    record: LogRecord
+    event: Event | None
+    fault: EventFault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Customers with a wait over, earliest first. `complete` is False when there are more than were loaded."""
+
+    pairs: Sequence[tuple[int, str]] = ()
+    complete: bool = True
+
+
+class EventRaised(Exception):
+    """The engine raised on an event: a defect of ours. The batch is applied again, carefully."""
+
+
+def read(record: LogRecord) -> Read:
+    """Decode a record of the events log. Never raises: what cannot be read becomes a dead letter."""
+    try:
+        event = records.decode(record.value)
+    except (ValueError, RecursionError) as error:
+        return Read(record, None, EventFault("", "unreadable", str(error), "publish through the gateway or a source topic"))
+    if not event.customer and event.type != TICK and event.type != CONTROL:
+        fault = EventFault("customer", "missing", "the record names no customer", "publish through the gateway")
+        return Read(record, None, fault)
+    return Read(record, event)
+
+
+class BatchRun:
+    """Applies records to documents and gathers one commit."""
+
+    def __init__(
+        self,
+        context: Context,
+        position: Position,
+        documents: MutableMapping[str, Customer],
+        due: Due,
+        contexts: Mapping[str, Context],
+        topics: Destinations,
+        origin: str,
+        *,
+        careful: bool = False,
+    ) -> None:
+        """`documents` holds every customer the records and `due` name; `contexts` the program of every control record."""
+        self.context = context
+        self.position = replace(position)
+        self.batch = Batch()
+        #: Records applied; fewer than given when a tick has more due customers than were loaded.
+        self.applied = 0
+        #: Records that became dead letters.
+        self.poisoned = 0
+        self._documents = documents
+        self._contexts = contexts
+        self._topics = topics
+        self._origin = origin
+        self._careful = careful
+        self._touched: set[str] = set()
+        self._waiting = list(due.pairs)
+        self._horizon = None if due.complete else due.pairs[-1]
+        #: Customers whose earliest wait is known better here than in the loaded pairs.
+        self._armed: dict[str, int] = {}
+
+    def run(self, reads: Sequence[Read]) -> None:
+        """Apply records until all are applied or a tick cannot be finished with what was loaded."""
+        for one in reads:
+            event = one.event
+            if event is None:
+                self._dead(one, one.fault)
+            elif event.type == TICK:
+                if not self._tick(event.time):
+                    break
+            elif event.type == CONTROL:
+                self._control(event)
+            else:
+                self._event(one, event)
+            self.position.offset = one.record.offset
+            self.applied += 1
+        for customer_id in self._touched:
+            self.batch.documents[customer_id] = state.encode(self._documents[customer_id])
+        self.batch.timers = self._armed
+
+    def _event(self, one: Read, event: Event) -> None:
+        customer = self._documents[event.customer]
+        before = state.encode(customer) if self._careful else b""
+        was_due = customer.due() if customer.runs else 0
+        try:
+            result = step(self.context, event.customer, customer, event, self.position.clock)
+        except Exception as error:
+            if not self._careful:
+                raise EventRaised from error
+            self._documents[event.customer] = state.decode(before)
+            self._dead(one, EventFault("", "not_applicable", f"{type(error).__name__} in the engine", "report this event to us"))
+            return
+        self._gather(event.customer, customer, was_due, result)
+
+    def _tick(self, at: int) -> bool:
+        """Fire what is due by `at`, earliest first. False when not all of it was loaded: the tick is not applied yet."""
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= at:
+            if self._horizon is not None and waiting[0] > self._horizon:
+                break
+            due, customer_id = heapq.heappop(waiting)
+            if self._armed.get(customer_id, due) != due:
+                continue
+            customer = self._documents[customer_id]
+            was_due = customer.due()
+            result = fire(self.context, customer_id, customer, at)
+            self._gather(customer_id, customer, was_due, result, fired=True)
+        if self._horizon is not None and self._horizon[0] <= at:
+            return False
+        self.position.clock = max(self.position.clock, at)
+        return True
+
+    def _gather(self, customer_id: str, customer: Customer, was_due: int, result: Result, *, fired: bool = False) -> None:
+        batch = self.batch
+        self._touched.add(customer_id)
+        now_due = customer.due() if customer.runs else 0
+        if now_due != was_due or fired:
+            self._armed[customer_id] = now_due
+            if now_due:
+                heapq.heappush(self._waiting, (now_due, customer_id))
+        if result.decisions:
+            key = customer_id.encode()
+            topic = self._topics.decisions
+            batch.relay.extend((topic, key, decisions.encode(decision)) for decision in result.decisions)
+        batch.rows.extend(result.rows)
+        for send_id in result.withdrawn:
+            batch.withdrawn[send_id] = (self._withdrawal(customer_id, send_id),)
+        for event in result.emitted:
+            batch.relay.append((self._topics.events, event.customer.encode(), records.encode(event)))
+        counts = batch.counts
+        for name, by in result.counts.items():
+            counts[name] = counts.get(name, 0) + by
+
+    def _withdrawal(self, customer_id: str, send_id: str) -> RelayRow:
+        """What the customer's state learns when a planned send was taken back: the contact never happened."""
+        event = Event(
+            id=f"{send_id}:withdrawn",
+            type="message_failed",
+            time=self.position.clock,
+            customer=customer_id,
+            source="orchestrator",
+            data={"send_id": send_id, "reason": "withdrawn"},
+        )
+        return (self._topics.events, customer_id.encode(), records.encode(event))
+
+    def _control(self, event: Event) -> None:
+        kind, ref = event.data.get("kind"), str(event.data.get("ref", ""))
+        control = self.position.control
+        if kind == "program":
+            programs = [digest for digest in control.programs if digest != ref]
+            self.position.control = Control([*programs, ref], control.priors, control.unhealthy)
+            self.context = self._contexts[ref]
+        elif kind == "health":
+            unhealthy = [str(name) for name in event.data.get("unhealthy", [])]
+            self.position.control = Control(control.programs, control.priors, unhealthy)
+            self.context = self.context.with_health(frozenset(unhealthy))
+
+    def _dead(self, one: Read, fault: EventFault | None) -> None:
+        assert fault is not None
+        record = one.record
+        letter = dead_letters.dead_letter(
+            record.value, (fault,), origin=f"{self._origin}/{record.offset}", at=max(record.timestamp, self.position.clock)
+        )
+        self.batch.relay.append((self._topics.dead, record.key or b"", dead_letters.encode(letter)))
+        self.batch.counts["dead"] = self.batch.counts.get("dead", 0) + 1
+        self.poisoned += 1
