@@ -2,7 +2,7 @@
 
 It lies where a rolled-back Redis cannot take it along: a Kafka topic (`KafkaJournal`), or a file of its own in embedded
 mode (`FileJournal`). After Redis went back in time, `reconcile.fold_journal` reads it, so that no send goes out twice.
-Entries hold no address and no content. Many sends share one write: whoever comes while a write is under way joins the next.
+Entries hold no address and no content. Many sends share one write: who comes while one is under way joins the next.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from typing import IO, Literal, Protocol
 
 import msgspec
 
-from orchestrator.errors import DependencyUnreachable
+from orchestrator.errors import DependencyUnreachable, PositionTooOld
 from orchestrator.ports import EventLog
 
 #: A journal file is closed at this size, and removed when it is this old (seconds).
 SEGMENT_BYTES = 16 * 1024 * 1024
 KEEP = 7 * 86_400.0
+#: Ms by which the clocks of two dispatchers may differ.
+SKEW = 60_000
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -121,7 +123,8 @@ class KafkaJournal(_GroupCommit):
 
     async def read(self, partition: int, since: int) -> Sequence[Entry]:
         entries: list[Entry] = []
-        after, end = -1, await self._log.end(self._topic, partition)
+        end = await self._log.end(self._topic, partition)
+        after = await self._before(partition, since, end)
         while after < end:
             found = await self._log.read(self._topic, partition, after, 5_000)
             if not found:
@@ -129,6 +132,22 @@ class KafkaJournal(_GroupCommit):
             after = found[-1].offset
             entries += [entry for record in found if (entry := _decoder.decode(record.value)).at >= since]
         return entries
+
+    async def _before(self, partition: int, since: int, end: int) -> int:
+        """An offset after which all entries of `since` lie. Found by halving, for the topic's start may be deleted."""
+        low, high = -1, end
+        while low < high:
+            middle = (low + high) // 2
+            try:
+                found = await self._log.read(self._topic, partition, middle, 1)
+                early = bool(found) and _decoder.decode(found[0].value).at < since - SKEW
+            except PositionTooOld:
+                early = True
+            if early:
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
 
 class FileJournal(_GroupCommit):

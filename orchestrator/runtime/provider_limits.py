@@ -24,6 +24,7 @@ PATIENCE = 1_000
 SLOW_DOWN = 1.0
 
 Verdict = Literal["go", "probe", "busy", "open"]
+_VERDICTS: dict[bytes, Verdict] = {b"go": "go", b"probe": "probe", b"busy": "busy", b"open": "open"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,7 @@ class ProviderLimits:
         verdict, wait, failures = await self._admit(
             keys=[keys.breaker(provider), keys.limit(provider)], args=[interval, burst, PATIENCE, self._probe]
         )
-        word: Verdict = verdict.decode() if isinstance(verdict, bytes) else verdict
-        return Admission(word, int(wait), int(failures))
+        return Admission(_VERDICTS[bytes(verdict)], int(wait), int(failures))
 
     async def learn(self, provider: str, admission: Admission, receipt: Receipt) -> str:
         """Feed the answer to an admitted call back. Returns `opened` or `closed` when the breaker changed, else ''."""

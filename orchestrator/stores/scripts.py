@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
-
-from redis.asyncio import Redis
 from typing import Any
 
 import redis.asyncio
@@ -23,15 +20,3 @@ def source(name: str) -> str:
 def script(client: redis.asyncio.Redis, name: str) -> Any:
     """The script `lua/<name>.lua`, callable as `await script(keys=…, args=…)`; loaded on first use."""
     return client.register_script(source(name))
-
-
-class Script(Protocol):
-    """A script that runs with the given keys and arguments. Raises redis.exceptions.RedisError."""
-
-    async def __call__(self, keys: list[str], args: list[Any]) -> Any: ...
-
-
-def script(redis: Redis, name: str) -> Script:
-    """The named script, run on `redis` by its digest and loaded again when the server forgot it."""
-    registered: Script = redis.register_script(source(name))
-    return registered
