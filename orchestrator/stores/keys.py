@@ -17,6 +17,7 @@ Keys of a partition carry its hash tag `{n}`, so that a commit is one script on 
     o:body:<hash>          string   a body in the shared store: a program, a snapshot of priors
     o:to:<send_id>         string   customer of a send, so that a callback finds its way (expires)
     o:last:<hmac>          string   send_id last sent to an address, so that an answer finds its send (expires)
+    o:sent-to:<send_id>    string   HMAC of the address a send went to, so that an unsubscribe can name it (expires)
     o:suppressed:<hmac>    hash     an address that must not be written to
     o:kill                 hash     kill switches: all, journey:<slug>, channel:<name>
     o:limit:{provider}     string   shared rate limit: ms at which all reserved calls are done
@@ -91,6 +92,10 @@ def recipient(send_id: str) -> str:
 
 def last_send(address_hmac: str) -> str:
     return f"{PREFIX}:last:{address_hmac}"
+
+
+def sent_to(send_id: str) -> str:
+    return f"{PREFIX}:sent-to:{send_id}"
 
 
 def suppressed(address_hmac: str) -> str:
