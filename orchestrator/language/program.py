@@ -45,6 +45,8 @@ class Condition:
     text: str
     holds: Callable[[Scope], bool]
     names: frozenset[tuple[str, ...]] = frozenset()
+    #: Canonical form: equal for conditions that mean the same in other spacing or order of lines. Part of a version.
+    meaning: str = ""
 
     def needs(self, root: str) -> bool:
         return any(name[0] == root for name in self.names)
@@ -237,6 +239,10 @@ class MessageTemplate:
     #: channel → part → template source; email: subject, body (Markdown); sms: text; push: title, body, link.
     channels: Mapping[str, Mapping[str, str]]
     file: str = ""
+    #: `channel.part` → line of the file at which its source starts, for errors.
+    lines: Mapping[str, int] = field(default_factory=dict)
+    #: Dotted names that every channel must show, as declared by `facts:`.
+    facts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

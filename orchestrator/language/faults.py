@@ -1,0 +1,160 @@
+"""pydantic's errors in the words of the file: place, what is wrong, what to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from orchestrator.errors import Finding
+from orchestrator.language.findings import listed, quoted, unknown
+from orchestrator.language.load import Document, Path
+from orchestrator.language.model import VERBS, CaseForm, EventForm, GoalForm, JourneyForm, TriggerForm, verbs_in
+
+#: Words of the whole language that this version does not have yet: a person who read about them gets a straight answer.
+LATER = {
+    "split": "split (arms of a test)",
+    "set": "set (write a profile field)",
+    "emit": "emit (publish an event)",
+    "repeat": "repeat (loops)",
+    "at": "at (time of a send)",
+    "rollout": "rollout",
+    "start": "start (absence triggers at launch)",
+    "missing": "missing (triggers on absence)",
+    "for": "for (triggers on absence)",
+    "every": "every (triggers on a schedule)",
+}
+
+#: What a missing key should be.
+_REQUIRED = {
+    "name": "say what the journey does in a few words: name: Refill reminder",
+    "owner": "name the team that answers for it: owner: retention",
+    "trigger": "say which event starts it: trigger: purchase",
+    "steps": "say what happens: steps, then a list that starts with '- send: …'",
+    "up_to": "say how long to wait at most: up_to: 3d",
+    "event": "name the event: event: purchase",
+    "within": "say how long a success counts: within: 14d",
+}
+
+#: Where in a journey file which model stands; steps are found by their verb.
+_FORMS: Mapping[str, type[BaseModel]] = {
+    "trigger": TriggerForm,
+    "goal": GoalForm,
+    "exit_when": EventForm,
+    "branch": CaseForm,
+}
+
+
+def keys_of(model: type[BaseModel]) -> tuple[str, ...]:
+    return tuple(info.alias or name for name, info in model.model_fields.items())
+
+
+def _form_at(
+    loc: tuple[str | int, ...], root: type[BaseModel], forms: Mapping[str, type[BaseModel]]
+) -> type[BaseModel]:
+    """The model whose keys stand at `loc`."""
+    for part in reversed(loc):
+        if isinstance(part, str):
+            if part.startswith("<"):
+                return VERBS[part.strip("<>")]
+            if part in forms:
+                return forms[part]
+    return root
+
+
+def _value_at(data: Any, path: Path) -> Any:
+    for part in path:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return data
+    return data
+
+
+def findings(
+    error: ValidationError,
+    document: Document,
+    root: type[BaseModel] = JourneyForm,
+    forms: Mapping[str, type[BaseModel]] = _FORMS,
+    required: Mapping[str, str] = _REQUIRED,
+) -> Iterable[Finding]:
+    """One finding per error. `forms` says which model stands under which key."""
+    for details in error.errors(include_url=False):
+        yield _finding(details, document, root, forms, required)
+
+
+def _finding(
+    details: ErrorDetails,
+    document: Document,
+    root: type[BaseModel],
+    forms: Mapping[str, type[BaseModel]],
+    required: Mapping[str, str],
+) -> Finding:
+    loc = details["loc"]
+    # Tags of the step union are no part of the file.
+    path: Path = tuple(part for part in loc if not (isinstance(part, str) and part.startswith("<")))
+    kind, context, value = details["type"], details.get("ctx", {}), details.get("input")
+    if kind == "journey":
+        return document.finding(path, str(context["message"]), str(context["fix"]))
+    if kind == "extra_forbidden":
+        key = str(path[-1])
+        if key in LATER:
+            return document.finding(
+                path, f"{LATER[key]} is not known to this version", "leave it away for now", key=True
+            )
+        known = keys_of(_form_at(loc[:-1], root, forms))
+        return document.finding(path, unknown("key", key, known), f"known here: {listed(known)}", key=True)
+    if kind == "missing":
+        key = str(path[-1])
+        return document.finding(path[:-1], f"'{key}' is missing", required.get(key, f"add {key}: …"), key=True)
+    if kind == "union_tag_not_found":
+        return _step_finding(document, path, value)
+    if kind == "literal_error":
+        words = [word.strip("'") for word in str(context.get("expected", "")).replace(" or ", ", ").split(", ")]
+        return document.finding(path, unknown("word", str(value), words), f"write {listed(words)}")
+    if kind in ("greater_than_equal", "less_than_equal"):
+        limit = context.get("ge", context.get("le"))
+        word = "at least" if kind == "greater_than_equal" else "at most"
+        return document.finding(path, f"{quoted(value)} is out of range", f"write a number of {word} {limit}")
+    expected = {
+        "int_type": "a whole number",
+        "float_type": "a number",
+        "bool_type": "true or false",
+        "string_type": "a text",
+        "tuple_type": "a list: each line starts with '- '",
+        "model_type": "a mapping: 'key: value' lines",
+        "model_attributes_type": "a mapping: 'key: value' lines",
+        "dict_type": "a mapping: 'key: value' lines",
+    }.get(kind)
+    if expected:
+        short, _, how = expected.partition(": ")
+        return document.finding(path, f"{quoted(value)} is not {short}", how or f"write {short}")
+    return document.finding(path, details["msg"], "compare with a working file")
+
+
+def _step_finding(document: Document, path: Path, step: object) -> Finding:
+    """A step without one clear verb."""
+    verbs = listed(VERBS)
+    if not isinstance(step, dict):
+        known = f"write '- {step}: …'" if isinstance(step, str) and step in VERBS else f"write '- verb: …' with {verbs}"
+        return document.finding(path, f"{quoted(step)} is not a step", known)
+    found = verbs_in(step)
+    if len(found) > 1:
+        return document.finding(
+            (*path, found[1]),
+            f"two verbs in one step: {listed(found).replace(' or ', ' and ')}",
+            "start a new line with '- ' for the second",
+            key=True,
+        )
+    for key in step:
+        if key in LATER:
+            return document.finding(
+                (*path, key), f"{LATER[key]} is not known to this version", "leave it away for now", key=True
+            )
+    options = {key for model in VERBS.values() for key in keys_of(model)} - set(VERBS)
+    odd = next((key for key in step if key not in options), None)
+    if odd is None:
+        return document.finding(path, "a step without a verb", f"add one of {verbs}")
+    return document.finding((*path, odd), unknown("key", odd, VERBS), f"a step is one of {verbs}", key=True)

@@ -1,0 +1,146 @@
+"""A folder's texts → one Program. Every fault of every file is reported at once.
+
+The same mapping of texts, as canonical JSON, is the body stored under the program's version: a worker anywhere
+rebuilds the identical program from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from orchestrator.errors import Finding, JourneysInvalid
+from orchestrator.language.compile import Context, compile_journey, parse
+from orchestrator.language.findings import Findings, quoted
+from orchestrator.language.load import load
+from orchestrator.language.messages import ParsedMessage, check_reads, name_of, parse_message
+from orchestrator.language.model import NAME
+from orchestrator.language.policy import DEFAULT, parse_policy
+from orchestrator.language.policy import FILE as POLICY_FILE
+from orchestrator.language.program import Journey, Program, Send
+
+MESSAGES = "messages/"
+
+
+def compile_program(files: Mapping[str, str]) -> Program:
+    """The program of a journeys folder, given its texts by relative name. Raises JourneysInvalid with every error."""
+    program, findings = check_program(files)
+    if program is None:
+        raise JourneysInvalid(tuple(finding for finding in findings if finding.level == "error"))
+    return program
+
+
+def check_program(files: Mapping[str, str]) -> tuple[Program | None, tuple[Finding, ...]]:
+    """The program, None when there are errors, and all findings, warnings included."""
+    found = Findings()
+    policy = DEFAULT
+    if POLICY_FILE in files:
+        policy, faults = parse_policy(load(POLICY_FILE, files[POLICY_FILE]))
+        found.extend(faults)
+    messages: dict[str, ParsedMessage] = {}
+    for file in sorted(name for name in files if name.startswith(MESSAGES) and name.endswith(".md")):
+        parsed, faults = parse_message(file, files[file])
+        found.extend(faults)
+        if parsed is not None:
+            messages[parsed.template.name] = parsed
+    templates = {name: parsed.template for name, parsed in messages.items()}
+    names = frozenset(name_of(file) for file in files if file.startswith(MESSAGES))
+    context = Context(templates, policy, names)
+    journeys: dict[str, Journey] = {}
+    for file in sorted(files):
+        slug = _slug(file, found)
+        if slug is None:
+            continue
+        document = load(file, files[file])
+        form, faults = parse(document)
+        found.extend(faults)
+        if form is not None:
+            journey, faults = compile_journey(slug, form, document, context)
+            found.extend(faults)
+            journeys[slug] = journey
+    _check_messages(messages, journeys, found)
+    findings = found.sorted()
+    if found.errors:
+        return None, findings
+    return (
+        Program(
+            version=version_of_body(program_body(files)),
+            journeys=journeys,
+            messages=templates,
+            policy=policy,
+            triggers=_triggers(journeys),
+        ),
+        findings,
+    )
+
+
+def _slug(file: str, found: Findings) -> str | None:
+    """The journey's slug, or None for a file that is no journey."""
+    if file == POLICY_FILE or file.startswith(MESSAGES):
+        if file.startswith(MESSAGES) and not file.endswith(".md"):
+            found.add(Finding(file, 1, 1, "messages are Markdown files", "name it messages/<name>.md"))
+        return None
+    slug = file.removesuffix(".yaml")
+    if "/" in file:
+        found.add(Finding(file, 1, 1, "a journey in a folder of its own", "put it beside the other journeys"))
+    elif file.startswith("_"):
+        found.add(
+            Finding(file, 1, 1, f"{quoted(file)} is not known to this version", f"only {POLICY_FILE} may start with _")
+        )
+    elif slug == file or not NAME.fullmatch(slug):
+        found.add(
+            Finding(
+                file,
+                1,
+                1,
+                f"{quoted(file)} is not a journey's file name",
+                "name it in snake_case: refill_reminder.yaml",
+            )
+        )
+    else:
+        return slug
+    return None
+
+
+def _check_messages(messages: Mapping[str, ParsedMessage], journeys: Mapping[str, Journey], found: Findings) -> None:
+    """Templates read only facts and values that every send of theirs gives."""
+    given: dict[str, set[str]] = {}
+    for journey in journeys.values():
+        for step in journey.steps:
+            if isinstance(step, Send):
+                for message in step.messages:
+                    given.setdefault(message, set()).update(step.literals)
+    for name, parsed in messages.items():
+        found.extend(check_reads(parsed, frozenset(given.get(name, ()))))
+
+
+def _triggers(journeys: Mapping[str, Journey]) -> dict[str, tuple[Journey, ...]]:
+    """Live journeys per event type, the most important first, then by name."""
+    order = sorted(journeys.values(), key=lambda journey: (-journey.priority, journey.slug))
+    triggers: dict[str, tuple[Journey, ...]] = {}
+    for journey in order:
+        if journey.status == "live":
+            event = journey.trigger.match.type
+            triggers[event] = (*triggers.get(event, ()), journey)
+    return triggers
+
+
+def program_body(files: Mapping[str, str]) -> bytes:
+    """The texts as canonical JSON: what is stored under the program's version."""
+    return json.dumps(dict(files), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def version_of_body(body: bytes) -> str:
+    """The address of a body: the first 16 hex digits of its SHA-256. Equal to `Program.version`."""
+    return hashlib.sha256(body).hexdigest()[:16]
+
+
+def program_from_body(body: bytes) -> Program:
+    """The program of a stored body. Raises JourneysInvalid when this version of the product cannot read it."""
+    files = json.loads(body)
+    if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
+        raise JourneysInvalid(
+            (Finding("program", 1, 1, "a stored program is not a mapping of texts", "publish it again"),)
+        )
+    return compile_program(files)
