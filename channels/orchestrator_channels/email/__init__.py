@@ -1,0 +1,1 @@
+"""Email providers, and what their letters have in common."""
