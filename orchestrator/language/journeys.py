@@ -69,7 +69,7 @@ def check_program(files: Mapping[str, str]) -> tuple[Program | None, tuple[Findi
             journeys=journeys,
             messages=templates,
             policy=policy,
-            triggers=_triggers(journeys),
+            triggers=triggers_of(journeys),
         ),
         findings,
     )
@@ -115,12 +115,14 @@ def _check_messages(messages: Mapping[str, ParsedMessage], journeys: Mapping[str
         found.extend(check_reads(parsed, frozenset(given.get(name, ()))))
 
 
-def _triggers(journeys: Mapping[str, Journey]) -> dict[str, tuple[Journey, ...]]:
-    """Live journeys per event type, the most important first, then by name."""
+def triggers_of(
+    journeys: Mapping[str, Journey], statuses: frozenset[str] = frozenset({"live"})
+) -> dict[str, tuple[Journey, ...]]:
+    """Journeys of these statuses per event type, the most important first, then by name."""
     order = sorted(journeys.values(), key=lambda journey: (-journey.priority, journey.slug))
     triggers: dict[str, tuple[Journey, ...]] = {}
     for journey in order:
-        if journey.status == "live":
+        if journey.status in statuses:
             event = journey.trigger.match.type
             triggers[event] = (*triggers.get(event, ()), journey)
     return triggers

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import redis.asyncio
 
 from orchestrator.engine.context import Context
 from orchestrator.errors import OrchestratorError
+from orchestrator.language.journeys import program_from_body, version_of_body
 from orchestrator.language.program import Journey, Policy, Program
 from orchestrator.stores import keys
 
@@ -26,14 +26,12 @@ class Catalogue:
 
     async def publish(self, body: bytes) -> str:
         """Put a program's body into the shared store; its hash is what a control record names."""
-        digest = hashlib.sha256(body).hexdigest()
+        digest = version_of_body(body)
         await self._redis.set(keys.body(digest), body)
         return digest
 
     async def program(self, digest: str) -> Program:
         """The program of a hash. Raises when its body is not in the store: going on would drop journeys silently."""
-        from orchestrator.language.files import program_from_body
-
         known = self._programs.get(digest)
         if known is None:
             body = await self._redis.get(keys.body(digest))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,11 @@ from orchestrator.engine.context import Context, Result
 from orchestrator.engine.decision import Decision
 from orchestrator.engine.state import Customer
 from orchestrator.engine.step import fire, step
+from orchestrator.language.journeys import triggers_of
 from orchestrator.language.program import Program
 from orchestrator.runtime.journey_files import load_program
+
+_RUN_HERE = frozenset({"live", "draft"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,10 @@ class Simulation:
     def __init__(self, journeys: str | Path | Program, *, seed: int | str = 0, confirm: bool = True) -> None:
         """`journeys` is a folder of journey files (or a compiled program). Raises JourneysInvalid with every fault.
 
-        Journeys with `status: draft` do not start; another `seed` gives other draws.
+        Drafts run here as live journeys do: this is where they are tried. Another `seed` gives other draws.
         """
-        self.program = journeys if isinstance(journeys, Program) else load_program(Path(journeys))
+        program = journeys if isinstance(journeys, Program) else load_program(Path(journeys))
+        self.program = replace(program, triggers=triggers_of(program.journeys, _RUN_HERE))
         self._context = Context(program=self.program, seed=f"simulation:{seed}".encode())
         self._confirm = confirm
         self._customers: dict[str, Customer] = {}
