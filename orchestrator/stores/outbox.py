@@ -17,7 +17,7 @@ Every end appends a ready `events` record to the partition's relay in the same s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -91,6 +91,8 @@ class Settlement:
     at: int | None = None
     #: True when a provider was called.
     tried: bool = False
+    #: True when the address will never work.
+    permanent: bool = False
 
 
 def sent(provider: str, provider_id: str) -> Settlement:
@@ -102,9 +104,11 @@ def failed(code: str, reason: str = "", *, provider: str = "", tried: bool = Fal
     return Settlement("failed", provider=provider, code=code, reason=reason, tried=tried)
 
 
-def suppressed(reason: str, *, provider: str = "", tried: bool = False) -> Settlement:
-    """The address must not be written to: found before the call, or told by the provider."""
-    return Settlement("suppressed", provider=provider, code="suppressed", reason=reason, tried=tried)
+def suppressed(
+    reason: str, *, code: str = "suppressed", provider: str = "", tried: bool = False, permanent: bool = False
+) -> Settlement:
+    """The address must not be written to: found before the call, or told by the provider (code `unsubscribed`)."""
+    return Settlement("suppressed", provider=provider, code=code, reason=reason, tried=tried, permanent=permanent)
 
 
 def skipped(reason: str) -> Settlement:
@@ -112,9 +116,9 @@ def skipped(reason: str) -> Settlement:
     return Settlement("skipped", code="skipped", reason=reason)
 
 
-def expired(code: str) -> Settlement:
+def expired(code: str, *, provider: str = "", tried: bool = False) -> Settlement:
     """Too late; `code` is what kept it."""
-    return Settlement("expired", code=code)
+    return Settlement("expired", provider=provider, code=code, tried=tried)
 
 
 def put_back(not_before: int, code: str, *, provider: str = "", tried: bool = False) -> Settlement:
@@ -212,9 +216,14 @@ class Outbox:
             # Nobody can send what nobody can read; without the row there is no customer to report to either.
             return [send_id, "failed", "", "", b""]
         if row.not_after < now:
-            status: Status = "unknown" if doubts else "expired"
-            record = self._record(send_id, row.customer, row.channel, status, now, code="expired")
-            return [send_id, status, row.customer, row.channel, record]
+            end = _with_doubts(expired("expired"), doubts)
+            return [
+                send_id,
+                end.status,
+                row.customer,
+                row.channel,
+                self._record(send_id, row.customer, row.channel, end, now),
+            ]
         return [send_id, "claim", row.customer, row.channel, b""]
 
     async def settle(self, claim: Claim, outcome: Settlement, now: int) -> Settled:
@@ -342,7 +351,7 @@ class Outbox:
         provider_id: str = "",
     ) -> str:
         """After Redis went back in time: take over what the journal holds of one send. Returns the new status or ''."""
-        record = self._record(send_id, customer, channel, "sent", now, provider=provider, provider_id=provider_id)
+        record = self._record(send_id, customer, channel, sent(provider, provider_id), now)
         answer = await self._fold(
             keys=self._keys(partition, send_id),
             args=[
@@ -409,19 +418,7 @@ class Outbox:
     ) -> Settled:
         closed = outcome.at is None
         new_doubt = outcome.status == "unknown" and not closed
-        record = b""
-        if closed:
-            record = self._record(
-                send_id,
-                customer,
-                channel,
-                outcome.status,
-                now,
-                provider=outcome.provider,
-                provider_id=outcome.provider_id,
-                code=outcome.code,
-                reason=outcome.reason,
-            )
+        record = self._record(send_id, customer, channel, outcome, now) if closed else b""
         fields: list[str] = []
         for name in ("provider", "provider_id", "code", "reason"):
             value = getattr(outcome, name)
@@ -446,34 +443,43 @@ class Outbox:
         )
         return Settled(bool(moved), _text(status), int(at))
 
-    def _record(
-        self,
-        send_id: str,
-        customer: str,
-        channel: str,
-        status: str,
-        now: int,
-        *,
-        provider: str = "",
-        provider_id: str = "",
-        code: str = "",
-        reason: str = "",
-    ) -> bytes:
-        """The relay rows that tell the log of a send's end."""
-        data = {"send_id": send_id, "channel": channel, "provider": provider}
-        if status == "sent":
-            data["provider_id"] = provider_id
-        else:
-            data |= {"status": status, "code": code, "reason": reason}
-        event = records.Event(
-            id=f"{send_id}:{status}",
-            type="message_sent" if status == "sent" else "message_failed",
-            time=now,
-            customer=customer,
-            source="dispatcher",
-            data=data,
+    def _record(self, send_id: str, customer: str, channel: str, outcome: Settlement, now: int) -> bytes:
+        """The relay rows that tell the log of a send's end.
+
+        `message_failed` frees the place under the cap, so it is said only of what certainly did not go out.
+        """
+        data: dict[str, Any] = {"send_id": send_id, "channel": channel}
+        if outcome.provider:
+            data["provider"] = outcome.provider
+        if outcome.provider_id:
+            data["provider_id"] = outcome.provider_id
+        if outcome.status != "sent":
+            data |= {"status": outcome.status, "code": outcome.code, "reason": outcome.reason or outcome.code}
+        if outcome.permanent:
+            data["permanent"] = True
+        kind = {"sent": "message_sent", "unknown": "message_unknown"}.get(outcome.status, "message_failed")
+        told: list[tuple[str, str, dict[str, Any]]] = [(outcome.status, kind, data)]
+        if outcome.status == "suppressed" and outcome.code == "unsubscribed" and not outcome.permanent:
+            told.append(("unsubscribed", "message_unsubscribed", {"send_id": send_id, "channel": channel}))
+        return pack_relay(
+            [
+                (
+                    self._topic,
+                    customer.encode(),
+                    records.encode(
+                        records.Event(
+                            id=f"{send_id}:{end}",
+                            type=kind,
+                            time=now,
+                            customer=customer,
+                            source="dispatcher",
+                            data=fields,
+                        )
+                    ),
+                )
+                for end, kind, fields in told
+            ]
         )
-        return pack_relay([(self._topic, customer.encode(), records.encode(event))])
 
     @staticmethod
     def _keys(partition: int, send_id: str) -> list[str]:
@@ -491,9 +497,7 @@ class Outbox:
 def _with_doubts(outcome: Settlement, doubts: int) -> Settlement:
     """An end that says "not sent" is not known while an earlier attempt is in doubt: it closes as unknown."""
     if doubts > 0 and outcome.status in ("failed", "suppressed", "skipped", "expired"):
-        return Settlement(
-            "unknown", provider=outcome.provider, code=outcome.code, reason=outcome.reason, tried=outcome.tried
-        )
+        return replace(outcome, status="unknown", permanent=False)
     return outcome
 
 
