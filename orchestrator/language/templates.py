@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, nodes
 from jinja2.exceptions import SecurityError
+from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestrator.language.findings import listed, unknown
@@ -30,6 +31,9 @@ MAX_LOOPS = 2
 #: Nodes of the syntax tree, each counted once per possible passage of the loops around it.
 MAX_COST = 200_000
 MAX_DEPTH = 40
+
+#: What `loop` says inside a loop.
+LOOP = frozenset({"index", "first", "last", "length"})
 
 SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$", "PLN": "zł"}
 
@@ -172,6 +176,8 @@ class MessageEnvironment(ImmutableSandboxedEnvironment):
         if isinstance(obj, Mapping) and isinstance(argument, str) and argument in obj:
             value = obj[argument]
             return Absent(name=argument) if value is None else value
+        if isinstance(obj, LoopContext) and argument in LOOP:
+            return getattr(obj, argument)
         if isinstance(obj, list) and isinstance(argument, int) and -len(obj) <= argument < len(obj):
             return obj[argument]
         return Absent(name=str(argument))
