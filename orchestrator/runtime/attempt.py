@@ -19,6 +19,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from orchestrator.content.render import render
 from orchestrator.contracts.messages import Content, OutboxRow, OutgoingMessage
 from orchestrator.contracts.receipts import Next, Outcome, Receipt
 from orchestrator.errors import DependencyUnreachable, TemplateFailed
@@ -42,7 +43,6 @@ CAP = 600_000
 REASON_LENGTH = 300
 
 TemplateOf = Callable[[OutboxRow], Awaitable[MessageTemplate | None]]
-Render = Callable[[MessageTemplate, OutboxRow, str], Content]
 
 
 def boottime() -> float:
@@ -85,7 +85,6 @@ class Attempts:
         limits: ProviderLimits,
         channels: Mapping[str, Channel[Any]],
         template_of: TemplateOf,
-        render: Render,
         clock: Clock,
         unsubscribe_url: Callable[[OutboxRow], str],
         callback_url: Callable[[OutboxRow, str], str],
@@ -101,7 +100,6 @@ class Attempts:
         self._limits = limits
         self._channels = channels
         self._template_of = template_of
-        self._render = render
         self._clock = clock
         self._unsubscribe_url = unsubscribe_url
         self._callback_url = callback_url
@@ -151,7 +149,14 @@ class Attempts:
             return self._hold("no_provider", 12 * HOLD)
         unsubscribe_url = "" if row.purpose == "service" else self._unsubscribe_url(row)
         try:
-            content = self._render(template, row, unsubscribe_url)
+            content = render(
+                template,
+                row.channel,
+                row.facts,
+                purpose=row.purpose,
+                unsubscribe_url=unsubscribe_url,
+                locale=row.locale,
+            )
         except TemplateFailed as error:
             return outbox.failed("template", str(error)[:REASON_LENGTH])
         prepared = await self._choose(row, serving, content, unsubscribe_url)

@@ -22,7 +22,7 @@ from orchestrator import settings as configuration
 from orchestrator.contracts.messages import OutboxRow
 from orchestrator.errors import DependencyUnreachable, SettingsInvalid
 from orchestrator.ports import Channel, Clock
-from orchestrator.runtime.attempt import Attempts, Lease, Render, TemplateOf, boottime
+from orchestrator.runtime.attempt import Attempts, Lease, TemplateOf, boottime
 from orchestrator.runtime.journal import Journal
 from orchestrator.runtime.provider_limits import ProviderLimits, Rate
 from orchestrator.runtime.reconcile import Reconciler
@@ -51,8 +51,8 @@ class Dispatcher:
     `channels` maps a provider's name to its adapter, in order of preference. `clock` is the product's clock (it may be
     accelerated): not-before, not-after and pauses between retries follow it. Claims' deadlines, timeouts, rate limits
     and breakers are real time. `seed` keys the hashes of addresses. `template_of` finds a row's message in the program
-    of the row's version; `render` turns it into content and is told the unsubscribe link. `health_changed` is told the
-    channels none of whose providers may be called, whenever a breaker opens or closes.
+    of the row's version. `health_changed` is told the channels none of whose providers may be called, whenever a breaker
+    opens or closes.
     """
 
     def __init__(
@@ -63,7 +63,6 @@ class Dispatcher:
         channels: Mapping[str, Channel[Any]],
         journal: Journal,
         template_of: TemplateOf,
-        render: Render,
         clock: Clock,
         seed: str,
         settings: configuration.Dispatcher | None = None,
@@ -99,7 +98,6 @@ class Dispatcher:
             limits=self._limits,
             channels=channels,
             template_of=template_of,
-            render=render,
             clock=clock,
             unsubscribe_url=unsubscribe_url,
             callback_url=callback_url,

@@ -35,8 +35,8 @@ class Relay:
         """
         moved = 0
         stream = keys.relay(partition)
-        entries: Any
-        while entries := await self._redis.xrange(stream, count=CHUNK):
+        while True:
+            entries: Any = await self._redis.xrange(stream, count=CHUNK)
             # topic and partition of the log → its rows, in the order they were written.
             rows: dict[tuple[str, int], list[tuple[bytes | None, bytes]]] = {}
             for _, fields in entries:
@@ -45,11 +45,10 @@ class Relay:
             for (topic, place), values in rows.items():
                 await self._log.append(topic, place, values)
                 moved += len(values)
-            ids: list[Any] = [entry_id for entry_id, _ in entries]
-            await self._redis.xdel(stream, *ids)
+            if entries:
+                await self._redis.xdel(stream, *(entry_id for entry_id, _ in entries))
             if len(entries) < CHUNK:
-                break
-        return moved
+                return moved
 
     async def _place(self, topic: str, key: bytes) -> int:
         if topic not in self._partitions:
