@@ -25,7 +25,7 @@ class Weighed(msgspec.Struct, array_like=False, omit_defaults=True):
 
 
 class Decision(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """`sent` became an outbox row; `withheld` would have, but for a holdout; `skipped` and `held` say why in `reason`."""
+    """`sent` became an outbox row; `withheld` would have, but for a holdout; `reason` says why the others."""
 
     kind: Kind
     id: str
@@ -62,9 +62,10 @@ class Decision(msgspec.Struct, kw_only=True, omit_defaults=True):
         said: list[str] = []
         for weighed in sorted(self.candidates, key=lambda w: (-w.share, w.channel)):
             rate = weighed.a / (weighed.a + weighed.b)
+            worth = rate * weighed.value - weighed.cost - weighed.loss
             said.append(
-                f"{weighed.channel}: expects {rate:.0%} answers, worth {rate * weighed.value - weighed.cost - weighed.loss:.3f}"
-                f" a message, picked {weighed.share:.0%} of the time"
+                f"{weighed.channel}: expects {rate:.0%} answers, worth {worth:.3f} a message,"
+                f" picked {weighed.share:.0%} of the time"
             )
         said.extend(f"{channel}: {_EXCLUDED.get(why, why)}" for channel, why in sorted(self.excluded.items()))
         mode = _MODES.get(self.mode)

@@ -30,7 +30,7 @@ def channel_policy(policy: Policy, channel: str) -> ChannelPolicy:
 
 
 def reachable(turn: Turn, journey: Journey, run: Run, send: Send, template: MessageTemplate) -> Reachable:
-    """The channels that may carry the message: content, consent, address, provider, not ignored where `other` is asked."""
+    """The channels that may carry the message: content, consent, address, provider, and not ignored for `other`."""
     customer = turn.customer
     asked = send.channels
     wanted: tuple[str, ...]
@@ -75,7 +75,7 @@ def _answered(turn: Turn, send_id: str) -> bool:
 
 
 def held_until(turn: Turn, journey: Journey) -> tuple[int, str]:
-    """The earliest moment at which caps and quiet hours let a message go, and what holds it; (now, "") when nothing does."""
+    """The earliest moment at which caps and quiet hours let a message go, and what holds it; (now, "") for nothing."""
     policy = turn.context.program.policy
     moment, reason = turn.at, ""
     contacts = turn.customer.contacts

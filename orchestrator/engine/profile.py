@@ -1,4 +1,4 @@
-"""What an event changes about the customer herself: identity facts, orders, rhythms. First of the steps of one event."""
+"""What an event changes about the customer herself: facts, orders, rhythms. The first step of one event."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from orchestrator.learning.rhythm import next_due
 
 #: Steps walked in one go; a program cannot loop without a wait, so this is never reached but by a defect.
 _WALK_LIMIT = 10_000
+_MOVES_PREDICTIONS = frozenset({"purchase", "order_cancelled", "order_refunded"})
 
 
 def enter(turn: Turn, journey: Journey, event: Event, line: Mapping[str, Any]) -> None:
@@ -41,10 +42,9 @@ def enter(turn: Turn, journey: Journey, event: Event, line: Mapping[str, Any]) -
         if reentry.mode == "never" or (reentry.mode == "after" and turn.at < ended.last + reentry.after):
             result.count(f"ignored:{journey.slug}:reentry")
             return
-    if journey.audience is not None:
-        if not journey.audience.holds(Scope(customer, turn.at, event, line)):
-            result.count(f"ignored:{journey.slug}:audience")
-            return
+    if journey.audience is not None and not journey.audience.holds(Scope(customer, turn.at, event, line)):
+        result.count(f"ignored:{journey.slug}:audience")
+        return
     run = Run(
         id=digest(turn.context.seed, "run", journey.slug, turn.customer_id, event.source, event.id, size=10).hex(),
         journey=journey.slug,
@@ -60,7 +60,7 @@ def enter(turn: Turn, journey: Journey, event: Event, line: Mapping[str, Any]) -
 
 
 def counted_often_enough(turn: Turn, journey: Journey, event: Event, line: Mapping[str, Any]) -> bool:
-    """Count one matching event of a `times … within …` trigger; True when the count is reached, which starts it anew."""
+    """Count one event of a `times … within …` trigger; True when the count is reached, which starts it anew."""
     trigger = journey.trigger
     if trigger.times <= 1:
         return True
@@ -180,13 +180,12 @@ def wake(turn: Turn, journey: Journey, run: Run, event: Event) -> None:
     elif run.waiting == "wait" and isinstance(step, Wait):
         if step.after_last and event.type == step.after_last:
             run.due = turn.at + step.duration
-    elif run.waiting == "until" and isinstance(step, WaitUntil):
-        if event.type in ("purchase", "order_cancelled", "order_refunded"):
-            due = _moment(turn, run, step)
-            if due <= turn.at:
-                _go_on(turn, journey, run)
-            else:
-                run.due = due
+    elif run.waiting == "until" and isinstance(step, WaitUntil) and event.type in _MOVES_PREDICTIONS:
+        due = _moment(turn, run, step)
+        if due <= turn.at:
+            _go_on(turn, journey, run)
+        else:
+            run.due = due
 
 
 def _go_on(turn: Turn, journey: Journey, run: Run) -> None:

@@ -48,8 +48,10 @@ def step(context: Context, customer_id: str, customer: Customer, event: Event, c
 
 
 def fire(context: Context, customer_id: str, customer: Customer, now: int) -> Result:
-    """Fire every wait of the customer that is due by the tick `now` (ms). One pass is enough: a wait ends strictly after
-    it began, so nothing that starts now is due now."""
+    """Fire every wait of the customer that is due by the tick `now` (ms).
+
+    One pass is enough: a wait ends strictly after it began, so nothing that starts now is due now.
+    """
     result = Result()
     turn = Turn(context, customer_id, customer, now, result)
     due = [run for run in customer.runs if run.due and run.due <= now]

@@ -57,7 +57,9 @@ def read(record: LogRecord) -> Read:
     try:
         event = records.decode(record.value)
     except (ValueError, RecursionError) as error:
-        return Read(record, None, EventFault("", "unreadable", str(error), "publish through the gateway or a source topic"))
+        return Read(
+            record, None, EventFault("", "unreadable", str(error), "publish through the gateway or a source topic")
+        )
     if not event.customer and event.type != TICK and event.type != CONTROL:
         fault = EventFault("customer", "missing", "the record names no customer", "publish through the gateway")
         return Read(record, None, fault)
@@ -79,7 +81,7 @@ class BatchRun:
         *,
         careful: bool = False,
     ) -> None:
-        """`documents` holds every customer the records and `due` name; `contexts` the program of every control record."""
+        """`documents` holds every customer that records and `due` name; `contexts` each control record's program."""
         self.context = context
         self.position = replace(position)
         self.batch = Batch()
@@ -127,12 +129,15 @@ class BatchRun:
             if not self._careful:
                 raise EventRaised from error
             self._documents[event.customer] = state.decode(before)
-            self._dead(one, EventFault("", "not_applicable", f"{type(error).__name__} in the engine", "report this event to us"))
+            self._dead(
+                one,
+                EventFault("", "not_applicable", f"{type(error).__name__} in the engine", "report this event to us"),
+            )
             return
         self._gather(event.customer, customer, was_due, result)
 
     def _tick(self, at: int) -> bool:
-        """Fire what is due by `at`, earliest first. False when not all of it was loaded: the tick is not applied yet."""
+        """Fire what is due by `at`, earliest first. False when not all of it was loaded: the tick is not over."""
         waiting = self._waiting
         while waiting and waiting[0][0] <= at:
             if self._horizon is not None and waiting[0] > self._horizon:
@@ -149,7 +154,9 @@ class BatchRun:
         self.position.clock = max(self.position.clock, at)
         return True
 
-    def _gather(self, customer_id: str, customer: Customer, was_due: int, result: Result, *, fired: bool = False) -> None:
+    def _gather(
+        self, customer_id: str, customer: Customer, was_due: int, result: Result, *, fired: bool = False
+    ) -> None:
         batch = self.batch
         self._touched.add(customer_id)
         now_due = customer.due() if customer.runs else 0
@@ -198,7 +205,10 @@ class BatchRun:
         assert fault is not None
         record = one.record
         letter = dead_letters.dead_letter(
-            record.value, (fault,), origin=f"{self._origin}/{record.offset}", at=max(record.timestamp, self.position.clock)
+            record.value,
+            (fault,),
+            origin=f"{self._origin}/{record.offset}",
+            at=max(record.timestamp, self.position.clock),
         )
         self.batch.relay.append((self._topics.dead, record.key or b"", dead_letters.encode(letter)))
         self.batch.counts["dead"] = self.batch.counts.get("dead", 0) + 1

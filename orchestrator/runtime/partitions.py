@@ -69,6 +69,11 @@ class Partitions:
         self._max_poison = max_poison
         self._on_commit = on_commit
         self._owned: dict[int, _Owned] = {}
+        self._waiting = 0
+
+    def redis_away(self) -> bool:
+        """True while some partition waits for Redis: no progress is no fault of this process then."""
+        return self._waiting > 0
 
     def owned(self) -> list[int]:
         """The partitions this process holds now."""
@@ -82,9 +87,9 @@ class Partitions:
     async def acquire(self, partition: int) -> int:
         """Fence older owners out and return the first offset to fetch."""
         self._owned.pop(partition, None)
-        position = await _patiently(lambda: self._store.acquire(partition))
+        position = await self._patiently(lambda: self._store.acquire(partition))
         control = position.control
-        context = await _patiently(lambda: self._catalogue.context(control.programs, control.unhealthy))
+        context = await self._patiently(lambda: self._catalogue.context(control.programs, control.unhealthy))
         self._owned[partition] = _Owned(position, context)
         log.info("partition %d acquired: epoch %d, offset %d", partition, position.epoch, position.offset)
         return position.offset + 1
@@ -105,18 +110,20 @@ class Partitions:
             del todo[:applied]
 
     async def _commit_some(self, partition: int, owned: _Owned, reads: list[Read]) -> int:
-        due, documents = await _patiently(lambda: self._load(partition, owned, reads))
-        contexts = await _patiently(lambda: self._contexts(owned, reads))
+        due, documents = await self._patiently(lambda: self._load(partition, owned, reads))
+        contexts = await self._patiently(lambda: self._contexts(owned, reads))
         try:
             run = self._run(partition, owned, documents, due, contexts, reads)
         except EventRaised as raised:
-            log.error("partition %d: an event raised in the engine, applying the batch carefully", partition, exc_info=raised)
+            log.error(
+                "partition %d: an event raised in the engine, applying the batch carefully", partition, exc_info=raised
+            )
             owned.cache.clear()
-            due, documents = await _patiently(lambda: self._load(partition, owned, reads))
+            due, documents = await self._patiently(lambda: self._load(partition, owned, reads))
             run = self._run(partition, owned, documents, due, contexts, reads, careful=True)
         position = run.position
         try:
-            await _patiently(lambda: self._store.commit(partition, position, run.batch))
+            await self._patiently(lambda: self._store.commit(partition, position, run.batch))
         except BaseException:
             # The documents in memory are ahead of the store now.
             self._owned.pop(partition, None)
@@ -189,15 +196,19 @@ class Partitions:
                 fix="look at the dead letters, roll the deploy back, then start the worker again",
             )
 
-
-async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Repeat while Redis is away. What is repeated is safe to repeat: reads, the fence, a commit that looks first."""
-    told = False
-    while True:
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Repeat while Redis is away. All of it is safe to repeat: reads, the fence, a commit that looks first."""
+        waiting = False
         try:
-            return await call()
-        except _AWAY as error:
-            if not told:
-                log.warning("Redis does not answer, waiting: %s", error)
-                told = True
-            await asyncio.sleep(_RETRY_SECONDS)
+            while True:
+                try:
+                    return await call()
+                except _AWAY as error:
+                    if not waiting:
+                        log.warning("Redis does not answer, waiting: %s", error)
+                        waiting = True
+                        self._waiting += 1
+                    await asyncio.sleep(_RETRY_SECONDS)
+        finally:
+            if waiting:
+                self._waiting -= 1

@@ -14,6 +14,7 @@ Keys of a partition carry its hash tag `{n}`, so that a commit is one script on 
     o:{n}:count            hash     counters
     o:{n}:log:<topic>      stream   embedded mode's log; the entry `<offset + 1>-0` is the record `offset`
     o:partitions           string   number of partitions, recorded on first start
+    o:program              string   hash of the program published last
     o:body:<hash>          string   a body in the shared store: a program, a snapshot of priors
     o:to:<send_id>         string   customer of a send, so that a callback finds its way (expires)
     o:last:<hmac>          string   send_id last sent to an address, so that an answer finds its send (expires)
@@ -23,6 +24,7 @@ Keys of a partition carry its hash tag `{n}`, so that a commit is one script on 
     o:limit:{provider}     string   shared rate limit: ms at which all reserved calls are done
     o:breaker:{provider}   hash     shared circuit breaker: state, failures, until, reason
     o:lease:<name>         string   who does a job that only one may do (ticker)
+    o:alive:<stage>:<host>:<pid>  string  heartbeat of a process (expires)
 """
 
 from __future__ import annotations
@@ -79,6 +81,7 @@ def log(partition: int, topic: str) -> str:
 
 
 PARTITIONS = f"{PREFIX}:partitions"
+PROGRAM = f"{PREFIX}:program"
 KILL = f"{PREFIX}:kill"
 
 
@@ -112,3 +115,7 @@ def breaker(provider: str) -> str:
 
 def lease(name: str) -> str:
     return f"{PREFIX}:lease:{name}"
+
+
+def heartbeat(stage: str, host: str, pid: int | str) -> str:
+    return f"{PREFIX}:alive:{stage}:{host}:{pid}"

@@ -41,7 +41,7 @@ class Control(msgspec.Struct, array_like=True):
 
 @dataclass(slots=True)
 class Position:
-    """Where a partition stands. `offset` is the last record applied, -1 before the first; `clock` the last tick (ms)."""
+    """Where a partition stands: `offset` of the last record applied (-1: none), `clock` the last tick (ms)."""
 
     epoch: int
     seq: int

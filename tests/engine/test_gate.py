@@ -44,7 +44,11 @@ def test_a_sentence_with_stop_in_it_is_an_answer() -> None:
     sim = simulation(SEND)
     sim.publish(known())
     (send,) = sim.publish(bought("o1"))
-    sim.publish(event("reply", channel=send.channel, text="I never stop drinking it", in_reply_to=send.send_id, when=at(hours=1)))
+    sim.publish(
+        event(
+            "reply", channel=send.channel, text="I never stop drinking it", in_reply_to=send.send_id, when=at(hours=1)
+        )
+    )
     assert sim.customer("ada").responses[send.channel].s == pytest.approx(1)
 
 
@@ -129,10 +133,18 @@ def test_no_window_ever_holds_more_than_the_cap(minutes: list[int], count: int, 
         inside = [other for other in sends if send.at - window < other.at <= send.at]
         assert len(inside) <= count
     finals = Counter(d.kind for d in sim.decisions if d.kind in ("sent", "skipped"))
-    assert finals["sent"] + finals["skipped"] == sim.counts["entered:journey"] + sim.counts["entered:j0"] + sim.counts["entered:j1"]
+    assert (
+        finals["sent"] + finals["skipped"]
+        == sim.counts["entered:journey"] + sim.counts["entered:j0"] + sim.counts["entered:j1"]
+    )
 
 
-@given(st.integers(0, 60 * 24 * 400), st.sampled_from(["Europe/Paris", "America/New_York", "Pacific/Auckland", "Asia/Kolkata", "UTC", "Australia/Lord_Howe"]))
+@given(
+    st.integers(0, 60 * 24 * 400),
+    st.sampled_from(
+        ["Europe/Paris", "America/New_York", "Pacific/Auckland", "Asia/Kolkata", "UTC", "Australia/Lord_Howe"]
+    ),
+)
 @settings(max_examples=120, deadline=None)
 def test_nothing_is_sent_in_quiet_hours_in_any_zone(minute: int, zone: str) -> None:
     from zoneinfo import ZoneInfo
@@ -147,7 +159,15 @@ def test_nothing_is_sent_in_quiet_hours_in_any_zone(minute: int, zone: str) -> N
     assert 8 * 60 + 15 <= clock < 21 * 60 + 30
 
 
-@given(st.lists(st.tuples(st.sampled_from(["stop", "start", "unsubscribe", "consent", "buy"]), st.sampled_from(["email", "sms", "push"])), max_size=40))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["stop", "start", "unsubscribe", "consent", "buy"]),
+            st.sampled_from(["email", "sms", "push"]),
+        ),
+        max_size=40,
+    )
+)
 @settings(max_examples=80, deadline=None)
 def test_no_send_ever_follows_a_no(actions: list[tuple[str, str]]) -> None:
     sim = simulation(SEND)

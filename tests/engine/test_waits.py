@@ -73,7 +73,9 @@ def test_a_click_is_a_response() -> None:
 
 
 def test_the_goal_ends_a_run_in_the_middle_of_a_wait() -> None:
-    sim = simulation(HEAD.replace("steps", "goal: {event: review, within: 9d}\nsteps") + "  - wait: 5d\n  - send: hello\n")
+    sim = simulation(
+        HEAD.replace("steps", "goal: {event: review, within: 9d}\nsteps") + "  - wait: 5d\n  - send: hello\n"
+    )
     sim.publish(known())
     sim.publish(bought("o1"))
     sim.publish(event("review", rating=5, when=at(days=1)))
@@ -82,7 +84,10 @@ def test_the_goal_ends_a_run_in_the_middle_of_a_wait() -> None:
 
 def test_wait_until_follows_her_own_rhythm_and_moves_with_it() -> None:
     """Orders every ten days: the reminder comes before the next tenth day, far from the shop's usual gap."""
-    sim = simulation(HEAD.replace("steps", "goal: {event: purchase, within: 14d}\nsteps") + "  - wait_until: 2d before next_due\n  - send: hello\n")
+    sim = simulation(
+        HEAD.replace("steps", "goal: {event: purchase, within: 14d}\nsteps")
+        + "  - wait_until: 2d before next_due\n  - send: hello\n"
+    )
     sim.publish(known())
     for number in range(8):
         sends = sim.publish(bought(f"o{number}", when=at(days=10 * number)))
@@ -100,7 +105,8 @@ def test_a_prediction_in_the_past_continues_at_once() -> None:
 
 
 def test_send_other_avoids_what_was_ignored_and_same_repeats_it() -> None:
-    steps = "  - send: hello\n  - wait: 1d\n  - {send: bye, channel: other}\n  - wait: 1d\n  - {send: hello, channel: same}\n"
+    steps = "  - send: hello\n  - wait: 1d\n  - {send: bye, channel: other}\n"
+    steps += "  - wait: 1d\n  - {send: hello, channel: same}\n"
     sim = simulation(HEAD + steps)
     sim.publish(known())
     sends = [*sim.publish(bought("o1")), *sim.advance(at(days=9))]

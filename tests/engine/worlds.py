@@ -69,6 +69,14 @@ def known(customer: str = "ada", *, when: datetime = T0, **over: Any) -> dict[st
     return event("customer_updated", customer, when=when, **data)
 
 
-def bought(order: str, customer: str = "ada", *, when: datetime = T0, category: str = "coffee", total: float = 20) -> dict[str, Any]:
-    line = {"product_id": f"{category}-1", "category": category, "name": category.title(), "price": total, "quantity": 1}
+def bought(
+    order: str, customer: str = "ada", *, when: datetime = T0, category: str = "coffee", total: float = 20
+) -> dict[str, Any]:
+    line = {
+        "product_id": f"{category}-1",
+        "category": category,
+        "name": category.title(),
+        "price": total,
+        "quantity": 1,
+    }
     return event("purchase", customer, when=when, order_id=order, total=total, products=[line])

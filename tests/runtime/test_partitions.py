@@ -29,7 +29,8 @@ FILES = {
     "follow_up.yaml": (
         "name: F\nowner: t\nstatus: live\ntrigger: purchase\nreentry: always\n"
         "goal: {event: review, within: 9d}\n"
-        "steps:\n  - wait: 2h\n  - send: hello\n  - {wait_for: response, up_to: 1d}\n  - {send: hello, if: not response}\n"
+        "steps:\n  - wait: 2h\n  - send: hello\n  - {wait_for: response, up_to: 1d}\n"
+        "  - {send: hello, if: not response}\n"
     ),
 }
 START = 1_770_000_000_000
@@ -59,7 +60,10 @@ def log_of(seed: int, customers: int = 12, length: int = 300) -> list[bytes]:
         elif kind == "bad":
             made.append(None)
         else:
-            data: dict[str, Any] = {"purchase": {"order_id": f"o{number}", "total": 9.5}, "reply": {"channel": "sms", "text": "ok"}}.get(kind, {})
+            data: dict[str, Any] = {
+                "purchase": {"order_id": f"o{number}", "total": 9.5},
+                "reply": {"channel": "sms", "text": "ok"},
+            }.get(kind, {})
             made.append(records.Event(id=f"e{number}", type=kind, time=now, customer=customer, data=data))
     made.append(records.tick(now + 90 * 24 * HOUR))
     return [b"{broken" if one is None else records.encode(one) for one in made]
@@ -92,7 +96,9 @@ async def everything(
     return documents, [value for value in relayed if value not in withdrawn], planned, withdrawn
 
 
-async def run(client: redis.asyncio.Redis, partition: int, log: list[LogRecord], cuts: list[int], **options: Any) -> Any:
+async def run(
+    client: redis.asyncio.Redis, partition: int, log: list[LogRecord], cuts: list[int], **options: Any
+) -> Any:
     owner = await partitions_of(client, **options)
     assert await owner.acquire(partition) == 0
     for first, last in zip([0, *cuts], [*cuts, len(log)], strict=True):
@@ -100,9 +106,16 @@ async def run(client: redis.asyncio.Redis, partition: int, log: list[LogRecord],
     return await everything(client, partition)
 
 
-@given(seed=st.integers(0, 50), cuts=st.lists(st.integers(0, 300), max_size=12), due=st.integers(1, 5), cached=st.sampled_from([0, 3, 100]))
+@given(
+    seed=st.integers(0, 50),
+    cuts=st.lists(st.integers(0, 300), max_size=12),
+    due=st.integers(1, 5),
+    cached=st.sampled_from([0, 3, 100]),
+)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_batches_timers_and_caches_never_change_what_is_decided(redis_url: str, seed: int, cuts: list[int], due: int, cached: int) -> None:
+def test_batches_timers_and_caches_never_change_what_is_decided(
+    redis_url: str, seed: int, cuts: list[int], due: int, cached: int
+) -> None:
     """Wherever batches are cut, however few due customers are loaded at once: the same bytes."""
 
     async def both() -> None:
@@ -111,7 +124,9 @@ def test_batches_timers_and_caches_never_change_what_is_decided(redis_url: str, 
             await client.flushdb()
             log = as_records(log_of(seed))
             whole = await run(client, 0, log, [])
-            cut = await run(client, 1, log, sorted(cut for cut in cuts if cut <= len(log)), max_due=due, max_cached=cached)
+            cut = await run(
+                client, 1, log, sorted(cut for cut in cuts if cut <= len(log)), max_due=due, max_cached=cached
+            )
             # Dead letters name their partition.
             in_other = [value.replace(b"events/1/", b"events/0/") for value in cut[1]]
             assert [*whole[0].values()] == [cut[0][key.replace(b"{0}", b"{1}")] for key in whole[0]]
@@ -125,7 +140,9 @@ def test_batches_timers_and_caches_never_change_what_is_decided(redis_url: str, 
     asyncio.run(both())
 
 
-async def test_the_position_moves_with_the_state_and_records_are_applied_once(redis_client: redis.asyncio.Redis) -> None:
+async def test_the_position_moves_with_the_state_and_records_are_applied_once(
+    redis_client: redis.asyncio.Redis,
+) -> None:
     log = as_records(log_of(1))
     owner = await partitions_of(redis_client)
     await owner.acquire(0)
@@ -218,7 +235,20 @@ async def test_an_event_the_engine_raises_on_is_parked_and_the_next_is_processed
     monkeypatch.setattr(batch, "step", raising)
     owner = await partitions_of(redis_client)
     await owner.acquire(0)
-    await owner.apply(0, [LogRecord(n, records.encode(records.Event(id=f"e{n}", type="purchase", time=START + n, customer="ada", data={"order_id": str(n)}))) for n in range(20)])
+    await owner.apply(
+        0,
+        [
+            LogRecord(
+                n,
+                records.encode(
+                    records.Event(
+                        id=f"e{n}", type="purchase", time=START + n, customer="ada", data={"order_id": str(n)}
+                    )
+                ),
+            )
+            for n in range(20)
+        ],
+    )
     from orchestrator.engine.state import decode
 
     raw = await redis_client.get(keys.customer(0, "ada"))

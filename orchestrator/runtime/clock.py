@@ -1,0 +1,34 @@
+"""Clocks: the wall, and one that runs faster from a chosen origin (demo, replay)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+
+class WallClock:
+    """`ports.Clock` of production."""
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class FastClock:
+    """A clock that starts at `origin` (ms UTC) and runs `speed` times as fast as the wall; it can be stopped and set."""
+
+    origin: int
+    speed: float = 1.0
+    _started: float = field(default_factory=time.monotonic)
+
+    def now(self) -> int:
+        return self.origin + round((time.monotonic() - self._started) * 1000 * self.speed)
+
+    def set(self, now: int) -> None:
+        """Go on from `now`; never backwards."""
+        self.origin = max(now, self.now())
+        self._started = time.monotonic()
+
+    def run(self, speed: float) -> None:
+        """Change the speed; 0 stops."""
+        self.origin, self._started, self.speed = self.now(), time.monotonic(), speed

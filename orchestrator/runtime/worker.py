@@ -1,0 +1,75 @@
+"""The worker process: partitions of the events log, their relay, the ticker's lease and a heartbeat, on one loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+import redis.asyncio
+
+from orchestrator.errors import PartitionCountChanged
+from orchestrator.runtime.app import run_worker
+from orchestrator.runtime.batch import Destinations
+from orchestrator.runtime.catalogue import Catalogue
+from orchestrator.runtime.clock import WallClock
+from orchestrator.runtime.heartbeat import beat
+from orchestrator.runtime.kafka_log import KafkaLog
+from orchestrator.runtime.partitions import Partitions
+from orchestrator.runtime.relay import Relay
+from orchestrator.runtime.relay_loop import RelayLoop
+from orchestrator.runtime.ticker import Ticker
+from orchestrator.settings import Settings, Topics
+from orchestrator.stores import keys
+from orchestrator.stores.client import connect
+from orchestrator.stores.partition_state import PartitionState
+
+
+def destinations(topics: Topics) -> Destinations:
+    """Where a commit's rows go."""
+    return Destinations(events=topics.events, decisions=topics.decisions, dead=topics.dead)
+
+
+async def check_partition_count(client: redis.asyncio.Redis, count: int) -> None:
+    """Record the number of partitions on first start; refuse another one later, for customers would move unseen."""
+    await client.set(keys.PARTITIONS, count, nx=True)
+    recorded = int(await client.get(keys.PARTITIONS) or 0)
+    if recorded != count:
+        raise PartitionCountChanged(
+            f"the log has {count} partitions, the state in Redis was written for {recorded}",
+            fix=f"set topics.partitions and the topic back to {recorded}; another number needs a new, empty Redis "
+            "that reads the log from its start",
+        )
+
+
+async def serve_worker(settings: Settings, stop: asyncio.Event) -> None:
+    """Run until `stop`. Raises what must end the process: the state is safe, position and state move together."""
+    clock = WallClock()
+    client = connect(settings.redis)
+    log = KafkaLog(settings.kafka)
+    try:
+        await check_partition_count(client, settings.topics.partitions)
+        seed = settings.seed.get_secret_value().encode()
+        partitions = Partitions(
+            PartitionState(client),
+            Catalogue(client, seed),
+            destinations(settings.topics),
+            max_batch=settings.worker.max_batch,
+            max_poison=settings.worker.max_consecutive_poison,
+            on_commit=lambda partition: relays.announce(partition),
+        )
+        relays = RelayLoop(Relay(client, log), partitions.owned)
+        ticker = Ticker(client, log, settings, clock)
+        # The helpers outlive the worker: what its last commit left is still relayed.
+        done = asyncio.Event()
+        helpers = [
+            asyncio.create_task(relays.run(done)),
+            asyncio.create_task(ticker.run(done)),
+            asyncio.create_task(beat(client, "worker", clock, done)),
+        ]
+        try:
+            await run_worker(settings, partitions, stop, excused=partitions.redis_away)
+        finally:
+            done.set()
+            await asyncio.gather(*helpers, return_exceptions=True)
+    finally:
+        await log.close()
+        await client.aclose()
