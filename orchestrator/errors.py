@@ -9,6 +9,7 @@ OrchestratorError
 ├── DependencyUnreachable    operator    Kafka, Redis or a provider does not answer; retrying helps
 ├── PartitionCountChanged    operator    the log has another number of partitions than the state
 ├── PositionTooOld           operator    the stored offset is older than the log's retention
+├── LogReplaced              operator    the log ends before the stored offset: it is another log, or lost records
 ├── TooManyPoison            us          so many bad records in a row that the deploy is the suspect
 ├── Fenced                   nobody      another owner took the partition: stop writing, drop the cache
 └── WebhookRefused           provider    a callback's signature does not fit
@@ -154,6 +155,12 @@ class PartitionCountChanged(OrchestratorError):
 
 class PositionTooOld(OrchestratorError):
     """The stored offset is older than what the log still holds: going on would skip events silently."""
+
+    fault = "operator"
+
+
+class LogReplaced(OrchestratorError):
+    """The log ends before the stored offset: it was created anew, or lost acknowledged records."""
 
     fault = "operator"
 
