@@ -1,6 +1,6 @@
 """What goes to the dead-letter topic: input that could not be read or applied, with the reason and the original.
 
-The same form for every part that rejects: gateway, ingest, worker. A person finds the fault, and a re-drive has the bytes.
+The same form for every part that rejects: gateway, ingest, worker. A person sees the fault, a re-drive has the bytes.
 """
 
 from __future__ import annotations
