@@ -37,6 +37,9 @@ class Topics(BaseModel):
     decisions: str = Field(default="decisions", description="Every decision with its reasons.")
     partitions: int = Field(default=8, description="Partitions of `events`; fixed at first start.")
     replication: int = Field(default=1, description="Replicas of each topic; 3 in production.")
+    retention: float = Field(
+        default=7 * 86_400.0, description="Seconds a topic keeps records: at least the age of the oldest Redis backup."
+    )
 
 
 class Redis(BaseModel):
@@ -54,8 +57,8 @@ class Gateway(BaseModel):
     port: int = 8080
     public_url: str = Field(default="http://127.0.0.1:8080", description="How providers reach us; webhook signatures cover it.")
     keys: list[ApiKey] = Field(default=[], description="Keys that may publish. Two at a time allow a rotation.")
-    rate: float = Field(default=2_000.0, description="Events per second and key, on average.")
-    burst: float = Field(default=10_000.0, description="Events a key may send at once.")
+    rate: float = Field(default=2_000.0, gt=0, description="Events per second and key, on average.")
+    burst: float = Field(default=10_000.0, ge=1, description="Events a key may send at once.")
 
 
 class Worker(BaseModel):

@@ -47,7 +47,7 @@ class Publisher:
         partitions = await self._partitions_of(self._topics.dead)
         batches: dict[int, list[tuple[bytes | None, bytes]]] = defaultdict(list)
         for letter in letters:
-            batches[partition_of(letter.sha256, partitions)].append((None, dead_letters.encode(letter)))
+            batches[int(letter.sha256[:8], 16) % partitions].append((None, dead_letters.encode(letter)))
         await self._append(self._topics.dead, batches)
 
     async def partitions(self) -> int:

@@ -18,7 +18,7 @@ from orchestrator.runtime.links import send_of_token
 from orchestrator.runtime.publishing import Publisher
 from orchestrator.settings import Settings
 from orchestrator.stores.outbox import Outbox
-from orchestrator.stores.sent_addresses import SentAddresses
+from orchestrator.stores.recipients import Recipients
 from orchestrator.stores.suppression import Suppression
 
 _PAGE = """<!doctype html>
@@ -44,7 +44,7 @@ class Unsubscribe:
         self._settings = settings
         self._publisher = publisher
         self._clock = clock
-        self._addresses = SentAddresses(redis, seed)
+        self._recipients = Recipients(redis, seed)
         self._suppression = Suppression(redis, seed)
         self._outbox = Outbox(redis, topic=settings.topics.events)
 
@@ -59,12 +59,12 @@ class Unsubscribe:
         send_id = send_of_token(self._settings, request.path_params["token"])
         if send_id is None:
             return _unknown()
-        address = await self._addresses.address_of(send_id)
-        if address is None:
+        address = await self._recipients.address_of(send_id)
+        if not address:
             return _page(410, "This link has expired", "Please use the link of a newer message.")
         await self._suppression.suppress_hmac(address, reason="unsubscribed", scope="marketing")
-        customer = await self._addresses.customer_of(send_id)
-        if customer is not None:
+        customer = await self._recipients.customer_of(send_id)
+        if customer:
             await self._publisher.publish([await self._event(send_id, customer)])
         return _page(200, "You are unsubscribed", "You will get no more of these messages.")
 

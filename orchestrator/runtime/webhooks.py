@@ -37,7 +37,7 @@ from orchestrator.runtime.publishing import Publisher
 from orchestrator.runtime.request_body import read_body
 from orchestrator.settings import Settings
 from orchestrator.stores.outbox import Outbox, Settlement
-from orchestrator.stores.sent_addresses import SentAddresses
+from orchestrator.stores.recipients import Recipients
 from orchestrator.stores.suppression import Scope, Suppression
 
 _logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Webhooks:
         self._publisher = publisher
         self._channels = channels
         self._clock = clock
-        self._addresses = SentAddresses(redis, seed)
+        self._recipients = Recipients(redis, seed)
         self._suppression = Suppression(redis, seed)
         self._outbox = Outbox(redis, topic=settings.topics.events)
 
@@ -136,9 +136,9 @@ class Webhooks:
     async def _tie(self, feedback: Feedback) -> _Fact:
         send_id = feedback.send_id
         if not send_id and feedback.sender:
-            send_id = await self._addresses.last_send(feedback.sender) or ""
-        customer = await self._addresses.customer_of(send_id) if send_id else None
-        return _Fact(feedback, send_id, customer or "")
+            send_id = await self._recipients.last_send_to(feedback.sender)
+        customer = await self._recipients.customer_of(send_id) if send_id else ""
+        return _Fact(feedback, send_id, customer)
 
     async def _suppress(self, fact: _Fact) -> None:
         """When the feedback says no: the address a letter came from, and the one the send went to, are closed."""
@@ -149,8 +149,8 @@ class Webhooks:
         reason, scope = refusal
         if feedback.sender:
             await self._suppression.suppress(feedback.sender, reason=reason, scope=scope)
-        known = await self._addresses.address_of(fact.send_id) if fact.send_id else None
-        if known is not None:
+        known = await self._recipients.address_of(fact.send_id) if fact.send_id else ""
+        if known:
             await self._suppression.suppress_hmac(known, reason=reason, scope=scope)
 
     def _settle_for(self, provider: str) -> Callable[[_Fact], Awaitable[None]]:

@@ -1,4 +1,4 @@
-"""How feedback finds its way home: which customer a send went to, and what was last sent to an address."""
+"""How feedback finds its way home: which customer and address a send went to, what was last sent to an address."""
 
 from __future__ import annotations
 
@@ -23,14 +23,20 @@ class Recipients:
 
     async def remember(self, send_id: str, customer: str, address: Any) -> None:
         """Note customer and address of a send that is about to go out."""
+        known = address_hmac(self._seed, address)
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.set(keys.recipient(send_id), customer, px=self._kept)
-        pipeline.set(keys.last_send(address_hmac(self._seed, address)), send_id, px=self._kept)
+        pipeline.set(keys.sent_to(send_id), known, px=self._kept)
+        pipeline.set(keys.last_send(known), send_id, px=self._kept)
         await pipeline.execute()
 
     async def customer_of(self, send_id: str) -> str:
         """The customer of a send; empty when unknown or forgotten."""
         return _text(await self._redis.get(keys.recipient(send_id)))
+
+    async def address_of(self, send_id: str) -> str:
+        """The HMAC of the address a send went to, so that an unsubscribe can close it; empty when unknown."""
+        return _text(await self._redis.get(keys.sent_to(send_id)))
 
     async def last_send_to(self, address: Any) -> str:
         """The send_id last sent to an address; empty when none is remembered."""

@@ -46,7 +46,11 @@ class Suppression:
 
     async def suppress(self, address: Any, *, reason: str, scope: Scope = "all") -> None:
         """Never write to this address again, from the moment this returns. Idempotent; the last reason is kept."""
-        await self._redis.hset(self._key(address), scope, reason)
+        await self.suppress_hmac(address_hmac(self._seed, address), reason=reason, scope=scope)
+
+    async def suppress_hmac(self, known: str, *, reason: str, scope: Scope = "all") -> None:
+        """The same for an address of which only the HMAC is known."""
+        await self._redis.hset(keys.suppressed(known), scope, reason)
 
     async def lift(self, address: Any, *, scope: Scope = "all") -> None:
         """Allow the address again (START, a new opt-in). `all` lifts every suppression of it."""

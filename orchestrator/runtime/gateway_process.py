@@ -1,0 +1,54 @@
+"""`orchestrator gateway`: the HTTP gateway as a process of its own, against Kafka and Redis."""
+
+from __future__ import annotations
+
+import uvicorn
+from redis.asyncio import Redis
+from starlette.types import ASGIApp
+
+from orchestrator.errors import SettingsInvalid
+from orchestrator.runtime.channels import load_channels
+from orchestrator.runtime.clock import WallClock
+from orchestrator.runtime.gateway import build_gateway
+from orchestrator.runtime.kafka_log import KafkaLog
+from orchestrator.settings import Settings
+
+
+def http_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
+    """A server for the gateway's app: no server header, no access log (paths hold tokens), whole answers on stop."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        log_config=None,
+        timeout_graceful_shutdown=10,
+    )
+    return uvicorn.Server(config)
+
+
+async def serve_gateway(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises SettingsInvalid when nobody could publish or a channel does not fit."""
+    if not settings.gateway.keys:
+        raise SettingsInvalid(
+            "gateway.keys is empty, so nobody may publish",
+            fix="add a name and the SHA-256 of a key to gateway.keys",
+        )
+    channels = load_channels(settings.channels)
+    log = KafkaLog(settings.kafka)
+    redis = Redis.from_url(
+        settings.redis.url.get_secret_value(),
+        socket_timeout=settings.redis.timeout,
+        socket_connect_timeout=settings.redis.timeout,
+    )
+    app = build_gateway(settings, log, channels, redis, WallClock())
+    try:
+        await http_server(app, settings.gateway.host, settings.gateway.port).serve()
+    finally:
+        for channel in channels.values():
+            await channel.close()
+        await log.close()
+        await redis.aclose()
