@@ -15,7 +15,7 @@ from jinja2 import Template, TemplateError
 
 from orchestrator.content.email import UnsafeLink, email, safe_link
 from orchestrator.content.escape import markdown, one_line, plain
-from orchestrator.contracts.messages import Content
+from orchestrator.contracts.messages import Content, OutboxRow
 from orchestrator.errors import TemplateFailed
 from orchestrator.language.program import MessageTemplate
 from orchestrator.language.templates import MAX_ITEMS, MessageEnvironment, TemplateFault, check
@@ -95,6 +95,13 @@ def render(
         return Content(text=body, title=title, link=link)
     # SMS, and channels of other makers: their single text.
     return Content(text=_line(template, f"{channel}.text", part("text"), MAX_SMS))
+
+
+def render_row(template: MessageTemplate, row: OutboxRow, unsubscribe_url: str = "") -> Content:
+    """The content of one outbox row. Raises TemplateFailed."""
+    return render(
+        template, row.channel, row.facts, purpose=row.purpose, unsubscribe_url=unsubscribe_url, locale=row.locale
+    )
 
 
 _TOO_LONG = f"more than {MAX_OUTPUT // 1024} KiB"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -206,36 +207,84 @@ class _Compiler:
                 self.error(path, "an empty condition always holds", "remove it, or say what must hold")
             good = [part for part in parts if part is not None]
             return both(good) if good else None
-        try:
-            if isinstance(raw, dict):
-                condition = compile_mapping(raw)
-            elif isinstance(raw, str):
-                condition = compile_expression(raw)
-            else:
-                raise ConditionFault(f"{quoted(raw)} is not a condition", "write 'customer.orders: at least 2'")
-        except ConditionFault as fault:
-            at = path if fault.key is None else (*path, fault.key)
-            if fault.index is not None:
-                at = (*at, fault.index)
-            self.error(at, fault.message, fault.fix, key=fault.at_key, offset=fault.offset)
-            return None
-        self.check_names(condition, raw, path, tuple(roots))
+        condition = self.mapping(raw, path) if isinstance(raw, dict) else self.expression(raw, path)
+        if isinstance(raw, dict):
+            self.check_keys(raw, path, tuple(roots))
+        elif condition is not None:
+            self.check_names(condition, str(raw), path, tuple(roots))
         return condition
 
-    def check_names(self, condition: Condition, raw: object, path: Path, roots: tuple[str, ...]) -> None:
-        for name in sorted(condition.names):
-            if name[0] in roots:
+    def mapping(self, raw: dict[str, object], path: Path) -> Condition | None:
+        """The condition of a mapping. Each line is tried by itself, so that all faults are found."""
+        good = True
+        for key, value in raw.items():
+            try:
+                compile_mapping({key: value})
+            except ConditionFault as fault:
+                self.fault(fault, path)
+                good = False
+        if not good:
+            return None
+        try:
+            return compile_mapping(raw)
+        except ConditionFault as fault:
+            self.fault(fault, path)
+            return None
+
+    def expression(self, raw: object, path: Path) -> Condition | None:
+        try:
+            if not isinstance(raw, str):
+                raise ConditionFault(f"{quoted(raw)} is not a condition", "write 'customer.orders: at least 2'")
+            return compile_expression(raw)
+        except ConditionFault as fault:
+            self.fault(fault, path)
+            return None
+
+    def fault(self, fault: ConditionFault, path: Path) -> None:
+        at = path if fault.key is None else (*path, fault.key)
+        if fault.index is not None:
+            at = (*at, fault.index)
+        self.error(at, fault.message, fault.fix, key=fault.at_key, offset=fault.offset)
+
+    def check_keys(self, raw: dict[str, object], path: Path, roots: tuple[str, ...]) -> None:
+        for key in raw:
+            try:
+                name = parse_name(key)
+            except ConditionFault:
                 continue
-            dotted = ".".join(name)
-            at = (*path, dotted) if isinstance(raw, dict) else path
-            offset = max(raw.find(dotted), 0) if isinstance(raw, str) else 0
-            if len(name) == 1 and (name[0] in KNOWN_EVENTS or name[0] in ANSWERS):
-                message, fix = f"nothing waits for {quoted(dotted)} before this", f"add 'wait_for: {dotted}' above"
-            elif near := did_you_mean(name[0], roots):
-                message, fix = f"unknown name {quoted(dotted)} — did you mean '{'.'.join((near, *name[1:]))}'?", ""
-            else:
-                message, fix = f"unknown name {quoted(dotted)}", f"names start with {listed(roots)}"
-            self.error(at, message, fix, key=isinstance(raw, dict), offset=offset)
+            self.check_name(name, roots, (*path, key), key=True)
+
+    def check_names(self, condition: Condition, text: str, path: Path, roots: tuple[str, ...]) -> None:
+        for name in sorted(condition.names):
+            found = re.search(rf"(?<![\w.]){re.escape('.'.join(name))}(?![\w.])", text)
+            self.check_name(name, roots, path, offset=found.start() if found else 0)
+
+    def check_name(
+        self, name: tuple[str, ...], roots: tuple[str, ...], path: Path, *, key: bool = False, offset: int = 0
+    ) -> None:
+        """A name must start with a known root; in a step also with an event that was waited for."""
+        if name[0] in roots:
+            return
+        dotted = ".".join(name)
+        in_step = path[0] == "steps"
+        near = did_you_mean(name[0], roots)
+        if len(name) == 1 and in_step and name[0] not in (*KNOWN_EVENTS, *ANSWERS) and not near:
+            near = did_you_mean(name[0], KNOWN_EVENTS)
+        if near and name[0] not in (*KNOWN_EVENTS, *ANSWERS):
+            meant = ".".join((near, *name[1:]))
+            self.error(path, f"unknown name {quoted(dotted)} — did you mean '{meant}'?", key=key, offset=offset)
+        elif in_step:
+            self.error(
+                path,
+                f"nothing waits for {quoted(name[0])} before this",
+                f"add 'wait_for: {name[0]}' above; other names start with {listed(ROOTS)}",
+                key=key,
+                offset=offset,
+            )
+        else:
+            self.error(
+                path, f"unknown name {quoted(dotted)}", f"names start with {listed(roots)}", key=key, offset=offset
+            )
 
     def where(
         self, raw: object, path: Path, roots: Iterable[str], *, same: bool
@@ -271,8 +320,8 @@ class _Compiler:
             self.error((*path, "within"), "'within' needs 'times'", "say how often: times: 3", key=True)
         if form.same and form.times == 1:
             self.error((*path, "same"), "'same' needs 'times'", "say how often: times: 3, within: 7d", key=True)
-        if form.same and form.same[0] not in self.event_roots(event):
-            self.error((*path, "same"), unknown("name", ".".join(form.same), self.event_roots(event)))
+        if form.same:
+            self.check_name(form.same, self.event_roots(event), (*path, "same"))
         return Trigger(EventMatch(event, where), form.times, form.within or 0, form.same)
 
     def event_roots(self, event: str) -> tuple[str, ...]:
@@ -294,15 +343,17 @@ class _Compiler:
         where, names = self.where(form.where, (*path, "where"), self.event_roots(event), same=True)
         same = tuple(dict.fromkeys([*names, *form.same]))
         for name in same:
-            if name[0] not in self.event_roots(event):
-                self.error(path, unknown("name", ".".join(name), self.event_roots(event)))
+            if name in form.same:
+                self.check_name(name, self.event_roots(event), (*path, "same"))
+            else:
+                self.check_name(name, self.event_roots(event), (*path, "where", ".".join(name)), key=True)
         return EventMatch(event, where, same)
 
     def goal(self, form: GoalForm | None) -> Goal | None:
         if form is None:
             return None
-        if form.value and form.value[0] not in self.event_roots(form.event):
-            self.error(("goal", "value"), unknown("name", ".".join(form.value), self.event_roots(form.event)))
+        if form.value:
+            self.check_name(form.value, self.event_roots(form.event), ("goal", "value"))
         return Goal(self.match(form, ("goal",)), form.within, form.value)
 
     def exit_event(self, form: EventForm, index: int) -> EventMatch:
@@ -403,7 +454,7 @@ class _Compiler:
         end = len(self.code)
         for jump in jumps:
             self.code[jump] = Jump(self.code[jump].path, end)
-        if not cases:
+        if not cases and not self.findings.errors:
             self.error(path, "a branch without 'if'", "add '- if: …' with 'then:'")
         self.code[at] = Branch(place(path[:-1]), tuple(cases), end if otherwise is None else otherwise)
 
@@ -414,9 +465,7 @@ class _Compiler:
         if learned and len(channels) > 1:
             self.error(at, f"{quoted(learned[0])} stands alone", "name the channels, or write auto")
         if channels[0] in ("same", "other") and not self.sends:
-            self.error(
-                at, f"no send before this could be the {'other' if channels[0] == 'other' else 'same'}", "write auto"
-            )
+            self.error(at, f"'{channels[0]}' needs a send before it", "write auto")
         for name in channels:
             if name not in _LEARNED and name not in self.context.channels:
                 self.error(

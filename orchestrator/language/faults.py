@@ -9,22 +9,22 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.errors import Finding
-from orchestrator.language.findings import listed, quoted, unknown
+from orchestrator.language.findings import did_you_mean, listed, quoted, unknown
 from orchestrator.language.load import Document, Path
 from orchestrator.language.model import VERBS, CaseForm, EventForm, GoalForm, JourneyForm, TriggerForm, verbs_in
 
 #: Words of the whole language that this version does not have yet: a person who read about them gets a straight answer.
 LATER = {
-    "split": "split (arms of a test)",
-    "set": "set (write a profile field)",
-    "emit": "emit (publish an event)",
-    "repeat": "repeat (loops)",
-    "at": "at (time of a send)",
-    "rollout": "rollout",
-    "start": "start (absence triggers at launch)",
-    "missing": "missing (triggers on absence)",
-    "for": "for (triggers on absence)",
-    "every": "every (triggers on a schedule)",
+    "split": "arms of a test",
+    "set": "write a profile field",
+    "emit": "publish an event",
+    "repeat": "loops",
+    "at": "the hour of a send",
+    "rollout": "a limited launch",
+    "start": "customers who fit already at launch",
+    "missing": "triggers on absence",
+    "for": "triggers on absence",
+    "every": "triggers on a schedule",
 }
 
 #: What a missing key should be.
@@ -81,8 +81,23 @@ def findings(
     required: Mapping[str, str] = _REQUIRED,
 ) -> Iterable[Finding]:
     """One finding per error. `forms` says which model stands under which key."""
-    for details in error.errors(include_url=False):
-        yield _finding(details, document, root, forms, required)
+    errors = error.errors(include_url=False)
+    # A misspelt key is one fault, not two: the key it stands for is then not reported as missing.
+    meant = {
+        (
+            *details["loc"][:-1],
+            did_you_mean(str(details["loc"][-1]), keys_of(_form_at(details["loc"][:-1], root, forms))),
+        )
+        for details in errors
+        if details["type"] == "extra_forbidden"
+    }
+    # A trigger on absence or on a schedule names no event.
+    meant |= {
+        ("trigger", "event") for details in errors if details["loc"] in (("trigger", "missing"), ("trigger", "every"))
+    }
+    for details in errors:
+        if details["type"] != "missing" or details["loc"] not in meant:
+            yield _finding(details, document, root, forms, required)
 
 
 def _finding(
@@ -102,10 +117,10 @@ def _finding(
         key = str(path[-1])
         if key in LATER:
             return document.finding(
-                path, f"{LATER[key]} is not known to this version", "leave it away for now", key=True
+                path, f"'{key}' ({LATER[key]}) is not known to this version", "leave it away for now", key=True
             )
         known = keys_of(_form_at(loc[:-1], root, forms))
-        return document.finding(path, unknown("key", key, known), f"known here: {listed(known)}", key=True)
+        return document.finding(path, unknown("key", key, known), f"known here: {', '.join(known)}", key=True)
     if kind == "missing":
         key = str(path[-1])
         return document.finding(path[:-1], f"'{key}' is missing", required.get(key, f"add {key}: …"), key=True)
@@ -151,7 +166,7 @@ def _step_finding(document: Document, path: Path, step: object) -> Finding:
     for key in step:
         if key in LATER:
             return document.finding(
-                (*path, key), f"{LATER[key]} is not known to this version", "leave it away for now", key=True
+                (*path, key), f"'{key}' ({LATER[key]}) is not known to this version", "leave it away for now", key=True
             )
     options = {key for model in VERBS.values() for key in keys_of(model)} - set(VERBS)
     odd = next((key for key in step if key not in options), None)

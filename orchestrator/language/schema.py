@@ -74,8 +74,9 @@ def _field(description: str) -> Schema:
 
 def _condition(description: str) -> Schema:
     more = (
-        "\n\nA mapping: every line must hold. Value = equals, list = any of; words: `at least 2`, `over 50`, `at most 3`,"
-        " `under 5`, `between 2 and 5`, `not x`. Or one expression: `not response`, `product.stock < 5 or cart_add`."
+        "\n\nA mapping: every line must hold. Value = equals, list = any of; words: `at least 2`, `over 50`,"
+        " `at most 3`, `under 5`, `between 2 and 5`, `not x`. Or one expression: `not response`,"
+        " `product.stock < 5 or cart_add`."
     )
     return {"description": description + more, "type": ["object", "string", "array"]}
 
@@ -167,7 +168,7 @@ def _step() -> Schema:
         "with": {"type": "object", "description": "Values for the template: {code: SHIPFREE}"},
         "on_unknown": {
             "enum": ["drop", "retry", "park"],
-            "description": "When nobody can tell whether the provider sent it: never again, once more, or ask a person.",
+            "description": "When nobody can tell whether it was sent: never again, once more, or ask a person.",
         },
         "wait": _duration("Elapsed time: 3d is 72 hours."),
         "after_last": _event("Start the wait again at each such event."),
