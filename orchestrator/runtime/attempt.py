@@ -73,7 +73,7 @@ class Prepared:
 
 
 class Attempts:
-    """Makes attempts. `stopping` turns those that have not reached their provider into rows that are planned again."""
+    """Makes attempts. While `stopping()` is true, those that have not reached their provider are put back instead."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Attempts:
         call_timeout: float,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.stopping = False
+        self.stopping: Callable[[], bool] = lambda: False
         self._outbox = outbox
         self._suppression = suppression
         self._recipients = recipients
@@ -170,7 +170,7 @@ class Attempts:
         )
         # The last word before the first byte: a STOP that came meanwhile, a switch, a claim that ran out in a freeze.
         refusal = self._refusal(await self._gate(row))
-        if refusal is None and self.stopping:
+        if refusal is None and self.stopping():
             refusal = outbox.put_back(self._clock.now() + 1, "stopping")
         if refusal is None and boottime() > lease.start_until:
             refusal = self._hold("claim_ran_out")

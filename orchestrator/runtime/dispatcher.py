@@ -51,7 +51,7 @@ class Dispatcher:
     `channels` maps a provider's name to its adapter, in order of preference. `clock` is the product's clock (it may be
     accelerated): not-before, not-after and pauses between retries follow it. Claims' deadlines, timeouts, rate limits
     and breakers are real time. `seed` keys the hashes of addresses. `template_of` finds a row's message in the program
-    of the row's version. `health_changed` is told the channels none of whose providers may be called, whenever a breaker
+    of the row's version. `health_changed` is told the channels none of whose providers may be called, when a breaker
     opens or closes.
     """
 
@@ -128,7 +128,7 @@ class Dispatcher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish the calls under way and put back what has not reached a provider."""
-        self._attempts.stopping = False
+        self._attempts.stopping = stop.is_set
         stopping = asyncio.create_task(stop.wait())
         upkeep = asyncio.create_task(self._upkeep())
         running: set[asyncio.Task[bool]] = set()
@@ -143,7 +143,6 @@ class Dispatcher:
                 self._held = False
                 running = {task for task in running if not task.done()}
         finally:
-            self._attempts.stopping = True
             upkeep.cancel()
             stopping.cancel()
             if running:
