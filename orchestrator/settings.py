@@ -21,7 +21,9 @@ FILE = "orchestrator.toml"
 class Kafka(BaseModel):
     bootstrap: str = Field(default="127.0.0.1:9092", description="host:port of brokers, separated by commas.")
     group: str = Field(default="orchestrator-worker", description="Consumer group of the workers.")
-    session_timeout: float = Field(default=10.0, description="Seconds after which a silent worker loses its partitions.")
+    session_timeout: float = Field(
+        default=10.0, description="Seconds after which a silent worker loses its partitions."
+    )
     security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: str = "SCRAM-SHA-512"
     username: str = ""
@@ -31,7 +33,9 @@ class Kafka(BaseModel):
 
 class Topics(BaseModel):
     events: str = Field(default="events", description="The log the workers read. LogAppendTime.")
-    sources: list[str] = Field(default=["source-events"], description="Topics upstream systems write to; ingest reads them.")
+    sources: list[str] = Field(
+        default=["source-events"], description="Topics upstream systems write to; ingest reads them."
+    )
     dead: str = Field(default="dead-letters", description="What could not be read or applied, with the reason.")
     sends: str = Field(default="sends", description="Journal of claims, written before a provider is called.")
     decisions: str = Field(default="decisions", description="Every decision with its reasons.")
@@ -43,7 +47,9 @@ class Topics(BaseModel):
 
 
 class Redis(BaseModel):
-    url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="redis://, rediss:// or unix:// URL.")
+    url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"), description="redis://, rediss:// or unix:// URL."
+    )
     timeout: float = Field(default=5.0, description="Seconds before a command is given up.")
 
 
@@ -55,7 +61,9 @@ class ApiKey(BaseModel):
 class Gateway(BaseModel):
     host: str = "127.0.0.1"
     port: int = 8080
-    public_url: str = Field(default="http://127.0.0.1:8080", description="How providers reach us; webhook signatures cover it.")
+    public_url: str = Field(
+        default="http://127.0.0.1:8080", description="How providers reach us; webhook signatures cover it."
+    )
     keys: list[ApiKey] = Field(default=[], description="Keys that may publish. Two at a time allow a rotation.")
     rate: float = Field(default=2_000.0, gt=0, description="Events per second and key, on average.")
     burst: float = Field(default=10_000.0, ge=1, description="Events a key may send at once.")
@@ -64,15 +72,23 @@ class Gateway(BaseModel):
 class Worker(BaseModel):
     max_batch: int = Field(default=4_000, description="Records applied in one commit at most.")
     max_consecutive_poison: int = Field(default=1_000, description="Bad records in a row that stop the worker.")
-    watchdog: float = Field(default=60.0, description="Seconds without progress, with lag, after which the process exits.")
+    watchdog: float = Field(
+        default=60.0, description="Seconds without progress, with lag, after which the process exits."
+    )
     tick: float = Field(default=0.25, description="Seconds between clock ticks.")
-    source_stall: float = Field(default=300.0, description="Seconds a stuck source may hold the clock before it is ignored.")
+    source_stall: float = Field(
+        default=300.0, description="Seconds a stuck source may hold the clock before it is ignored."
+    )
 
 
 class Dispatcher(BaseModel):
     concurrency: int = Field(default=32, description="Provider calls at a time.")
-    claim: float = Field(default=60.0, description="Seconds after which a claimed send of a dead dispatcher is unknown.")
-    reconcile_after: float = Field(default=900.0, description="Seconds to wait for a callback before an unknown is looked up.")
+    claim: float = Field(
+        default=60.0, description="Seconds after which a claimed send of a dead dispatcher is unknown."
+    )
+    reconcile_after: float = Field(
+        default=900.0, description="Seconds to wait for a callback before an unknown is looked up."
+    )
 
 
 class Settings(BaseSettings):
@@ -85,7 +101,8 @@ class Settings(BaseSettings):
     journeys: Path = Field(default=Path("journeys"), description="Folder of journey files.")
     data: Path = Field(default=Path(".data"), description="Folder of the embedded mode's Redis and journal.")
     seed: SecretStr = Field(
-        default=SecretStr("change-me"), description="Installation secret: seeds draws, keys address hashes and signed links."
+        default=SecretStr("change-me"),
+        description="Installation secret: seeds draws, keys address hashes and signed links.",
     )
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
@@ -109,8 +126,10 @@ class Settings(BaseSettings):
 
 
 def load(file: Path | None = None, **overrides: Any) -> Settings:
-    """The settings of this process. Raises SettingsInvalid with every fault and the name to set."""
+    """The settings of this process; `ORCHESTRATOR_CONFIG` may name the file. Raises SettingsInvalid with every fault."""
     secrets = os.environ.get("ORCHESTRATOR_SECRETS_DIR")
+    named = os.environ.get("ORCHESTRATOR_CONFIG")
+    file = file or (Path(named) if named else None)
     try:
         if file is not None:
             if not file.exists():
@@ -123,4 +142,6 @@ def load(file: Path | None = None, **overrides: Any) -> Settings:
         return Settings(_secrets_dir=secrets, **overrides)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise SettingsInvalid(f"settings do not fit: {faults}", fix=f"correct {FILE} or the ORCHESTRATOR_ variable") from None
+        raise SettingsInvalid(
+            f"settings do not fit: {faults}", fix=f"correct {FILE} or the ORCHESTRATOR_ variable"
+        ) from None
