@@ -266,7 +266,8 @@ class WorkerApp(faust.App):
             broker=[f"{SCHEME}://{address.strip()}" for address in kafka.bootstrap.split(",")],
             broker_credentials=_credentials(kafka),
             broker_session_timeout=kafka.session_timeout,
-            broker_heartbeat_interval=min(3.0, kafka.session_timeout / 3),
+            # A member hears of a rebalance with its next heartbeat, so this is part of every handover.
+            broker_heartbeat_interval=min(0.5, kafka.session_timeout / 6),
             broker_request_timeout=max(30.0, kafka.session_timeout),
             broker_rebalance_timeout=max(30.0, kafka.session_timeout),
             consumer_auto_offset_reset="none",

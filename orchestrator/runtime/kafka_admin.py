@@ -16,16 +16,27 @@ with deprecations_ignored():
     from kafka.net.compat import KafkaNetClient
 
 
+FIX = "start Kafka, or correct kafka.bootstrap (ORCHESTRATOR_KAFKA__BOOTSTRAP)"
+
+
 @contextlib.contextmanager
-def admin_client(bootstrap: str, timeout: float, **security: Any) -> Iterator[KafkaAdminClient]:
-    """A connected client. Raises DependencyUnreachable when no broker answers within `timeout` seconds.
+def reachable(bootstrap: str, timeout: float) -> Iterator[None]:
+    """Around connecting a kafka-python client: what goes wrong is DependencyUnreachable.
 
     A broker that does not even listen is found by a plain connection first: kafka-python leaves its sockets open when
     it cannot connect.
     """
-    fix = "start Kafka, or correct kafka.bootstrap (ORCHESTRATOR_KAFKA__BOOTSTRAP)"
     if not any(_listens(address, timeout) for address in bootstrap.split(",")):
-        raise DependencyUnreachable(f"nothing listens at {bootstrap}", fix=fix)
+        raise DependencyUnreachable(f"nothing listens at {bootstrap}", fix=FIX)
+    try:
+        yield
+    except (KafkaError, OSError) as problem:
+        raise DependencyUnreachable(f"Kafka at {bootstrap} does not answer: {problem}", fix=FIX) from problem
+
+
+@contextlib.contextmanager
+def admin_client(bootstrap: str, timeout: float, **security: Any) -> Iterator[KafkaAdminClient]:
+    """A connected client. Raises DependencyUnreachable when no broker answers within `timeout` seconds."""
     milliseconds = round(timeout * 1000)
     networks: list[KafkaNetClient] = []
 
@@ -33,7 +44,7 @@ def admin_client(bootstrap: str, timeout: float, **security: Any) -> Iterator[Ka
         networks.append(KafkaNetClient(**config))
         return networks[-1]
 
-    with deprecations_ignored():
+    with reachable(bootstrap, timeout), deprecations_ignored():
         try:
             client = KafkaAdminClient(
                 bootstrap_servers=bootstrap.split(","),
@@ -42,11 +53,11 @@ def admin_client(bootstrap: str, timeout: float, **security: Any) -> Iterator[Ka
                 kafka_client=remembered,
                 **security,
             )
-        except (KafkaError, OSError) as problem:
+        except BaseException:
             # A constructor that fails leaves its thread and sockets behind.
             for network in networks:
                 network.close()
-            raise DependencyUnreachable(f"Kafka at {bootstrap} does not answer: {problem}", fix=fix) from problem
+            raise
     try:
         yield client
     finally:
