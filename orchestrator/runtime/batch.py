@@ -195,7 +195,7 @@ class BatchRun:
         if kind == "program":
             programs = [digest for digest in control.programs if digest != ref]
             self.position.control = Control([*programs, ref], control.priors, control.unhealthy)
-            self.context = self._contexts[ref]
+            self.context = self._contexts[ref].with_health(frozenset(control.unhealthy))
         elif kind == "health":
             unhealthy = [str(name) for name in event.data.get("unhealthy", [])]
             self.position.control = Control(control.programs, control.priors, unhealthy)

@@ -13,7 +13,7 @@ from orchestrator.contracts.messages import OutboxRow
 from orchestrator.contracts.records import CONTROL
 from orchestrator.engine.context import Context
 from orchestrator.engine.state import Customer
-from orchestrator.language.program import Program
+from orchestrator.language.program import Journey, Program
 from orchestrator.ports import LogRecord
 from orchestrator.runtime.batch import BatchRun, Destinations, Due, read
 from orchestrator.runtime.catalogue import EMPTY
@@ -50,7 +50,7 @@ def replay(
     topics = topics or Destinations()
     reads = [read(record) for record in log]
     contexts: dict[str, Context] = {}
-    older = {}
+    older: dict[str, Journey] = {}
     for one in reads:
         if one.event is not None and one.event.type == CONTROL and one.event.data.get("kind") == "program":
             ref = str(one.event.data["ref"])
