@@ -17,6 +17,7 @@ MAX_EVENTS = 50_000
 #: Brackets this deep are an attack, not data.
 _MAX_SCAN_DEPTH = 10_000
 
+_SPACE = b" \t\r\n"
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
 _EVENTS = re.compile(rb'\s*\{\s*"events"\s*:\s*(?=\[)')
 _AFTER_EVENTS = re.compile(rb"\s*\}\s*")
@@ -26,7 +27,7 @@ _array = msgspec.json.Decoder(list[msgspec.Raw])
 
 def split(body: bytes) -> list[bytes]:
     """The events of a body, each as it came. Raises BadEvent when the body itself is at fault."""
-    start = body.lstrip(b" \t\r\n")[:1]
+    start = body.lstrip(_SPACE)[:1]
     if start not in (b"{", b"["):
         raise BadEvent("the body is not a JSON object or array", code="json", fix="send an event, or a list of events")
     try:
@@ -64,7 +65,7 @@ def _only_events(fields: dict[str, msgspec.Raw]) -> None:
 
 def _scan(body: bytes) -> list[bytes]:
     wrapped = _EVENTS.match(body)
-    begin = wrapped.end() if wrapped else len(body) - len(body.lstrip(b" \t\r\n"))
+    begin = wrapped.end() if wrapped else len(body) - len(body.lstrip(_SPACE))
     if body[begin : begin + 1] != b"[":
         # One event that is not valid JSON: its own verdict says where.
         return [body]
@@ -80,13 +81,13 @@ def _scan(body: bytes) -> list[bytes]:
         elif letter in b"]}":
             depth -= 1
             if depth == 0:
-                parts.append(body[part_start : token.start()])
+                parts.append(body[part_start : token.start()].strip(_SPACE))
                 rest = body[token.end() :]
-                if letter == b"]" and (_AFTER_EVENTS.fullmatch(rest) if wrapped else not rest.strip(b" \t\r\n")):
+                if letter == b"]" and (_AFTER_EVENTS.fullmatch(rest) if wrapped else not rest.strip(_SPACE)):
                     return parts
                 break
         elif letter == b"," and depth == 1:
-            parts.append(body[part_start : token.start()])
+            parts.append(body[part_start : token.start()].strip(_SPACE))
             part_start = token.end()
             if len(parts) > MAX_EVENTS:
                 return parts

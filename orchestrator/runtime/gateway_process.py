@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uvicorn
-from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
 from orchestrator.errors import SettingsInvalid
@@ -12,6 +11,7 @@ from orchestrator.runtime.clock import WallClock
 from orchestrator.runtime.gateway import build_gateway
 from orchestrator.runtime.kafka_log import KafkaLog
 from orchestrator.settings import Settings
+from orchestrator.stores.client import connect
 
 
 def http_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
@@ -39,11 +39,7 @@ async def serve_gateway(settings: Settings) -> None:
         )
     channels = load_channels(settings.channels)
     log = KafkaLog(settings.kafka)
-    redis = Redis.from_url(
-        settings.redis.url.get_secret_value(),
-        socket_timeout=settings.redis.timeout,
-        socket_connect_timeout=settings.redis.timeout,
-    )
+    redis = connect(settings.redis)
     app = build_gateway(settings, log, channels, redis, WallClock())
     try:
         await http_server(app, settings.gateway.host, settings.gateway.port).serve()
