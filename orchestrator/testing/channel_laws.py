@@ -90,7 +90,8 @@ class ChannelLaws:
     def test_it_says_what_it_is(self) -> None:
         channel = self._make()
         for word in (channel.name, channel.channel, channel.address):
-            assert word and word == word.strip().lower()
+            assert word
+            assert word == word.strip().lower()
         assert issubclass(channel.Settings, BaseModel)
 
     # build
@@ -104,21 +105,18 @@ class ChannelLaws:
     def test_build_refuses_hostile_addresses_in_its_own_words(self) -> None:
         channel = self._make()
         for address in HOSTILE_ADDRESSES:
-            try:
-                channel.build(replace(self.message(), to=address))
-            except MessageRefused as refused:
+            refused = self._refusal(channel, replace(self.message(), to=address))
+            if refused is not None:
                 assert refused.code
-                assert str(address)[:50] not in str(refused) or len(str(address)) < 4, "an address is no log text"
+                shown = str(address)
+                assert len(shown) < 4 or shown[:50] not in str(refused), "an address has no place in a log"
 
     def test_build_refuses_line_breaks_in_headers_or_carries_none(self) -> None:
         channel = self._make()
         message = self.message()
         hostile = replace(message, content=replace(message.content, subject="Hello\r\nBcc: all@shop.example"))
-        try:
-            request = channel.build(hostile)
-        except MessageRefused:
-            return
-        assert "\r\nBcc" not in str(request)
+        if self._refusal(channel, hostile) is None:
+            assert "\r\nBcc" not in str(channel.build(hostile))
 
     # send
 
@@ -197,14 +195,29 @@ class ChannelLaws:
                     for feedback in channel.parse(Callback("POST", address, {"content-type": kind}, body)):
                         assert isinstance(feedback, Feedback)
 
+    @staticmethod
+    def _refusal(channel: Channel[Any], message: OutgoingMessage) -> MessageRefused | None:
+        """How `build` refuses a message; None when it takes it. Any other error is the adapter's fault."""
+        try:
+            channel.build(message)
+        except MessageRefused as refused:
+            return refused
+        return None
+
     def _make(self) -> Channel[Any]:
         return self.make("127.0.0.1", 9, self.timeout)
 
     def _send_to(self, behaviour: _Behaviour | None) -> Receipt:
         """One attempt against a server that behaves so; None: nobody listens."""
 
+        writers: list[asyncio.StreamWriter] = []
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
+            await (behaviour or _closing)(reader, writer)
+
         async def attempt() -> Receipt:
-            server = await asyncio.start_server(behaviour or _closing, "127.0.0.1", 0)
+            server = await asyncio.start_server(accept, "127.0.0.1", 0)
             port = server.sockets[0].getsockname()[1]
             if behaviour is None:
                 server.close()
@@ -214,6 +227,10 @@ class ChannelLaws:
             finally:
                 await channel.close()
                 server.close()
+                for writer in writers:
+                    writer.transport.abort()
+                # One turn of the loop, in which the connections are let go.
+                await asyncio.sleep(0)
 
         return asyncio.run(attempt())
 
