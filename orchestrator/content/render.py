@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import Template, TemplateError
+from jinja2 import Template, TemplateError, UndefinedError
 
 from orchestrator.content.email import UnsafeLink, email, safe_link
 from orchestrator.content.escape import markdown, one_line, plain
@@ -135,6 +135,11 @@ def _render(
         raise
     except TemplateFault as error:
         raise _failed(template, place, error.message, error.line, fix=error.fix) from None
+    except UndefinedError as error:
+        reason = str(error.message).replace("is undefined", "is missing for this customer")
+        raise _failed(
+            template, place, reason, _line_of(error), fix="add | default('…') behind it, or put it inside {% if %}"
+        ) from None
     except TemplateError as error:
         raise _failed(template, place, str(error.message or error), _line_of(error)) from None
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:

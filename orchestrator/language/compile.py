@@ -7,6 +7,7 @@ each at its place in the file.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import re
@@ -88,6 +89,8 @@ class Context:
     policy: Policy
     #: Messages whose file exists, though it may not load: naming one is no further fault.
     message_names: frozenset[str]
+    #: message → names its template reads that are no facts: a send must give them in `with`.
+    literals: Mapping[str, frozenset[str]]
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -127,13 +130,12 @@ _NOT_MEANING = frozenset({"version", "name", "owner", "status"})
 
 
 def version_of(journey: Journey) -> str:
-    """The first 16 hex digits of the SHA-256 of what the journey does. Comments, spacing and labels do not count."""
-    meaning = {
-        field.name: _canonical(getattr(journey, field.name))
-        for field in dataclasses.fields(journey)
-        if field.name not in _NOT_MEANING
-    }
-    return digest(meaning)
+    """The first 16 hex digits of the SHA-256 of what the journey does. Comments, spacing and labels do not count.
+
+    What has its default value is left out, so that a later release with more to say keeps the versions runs are on.
+    """
+    meaning = _canonical(journey)
+    return digest({name: value for name, value in meaning.items() if name not in _NOT_MEANING})
 
 
 def digest(value: object) -> str:
@@ -145,13 +147,23 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, Condition):
         return value.meaning
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: _canonical(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {"kind": type(value).__name__, **fields}
+        said = {
+            field.name: _canonical(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if getattr(value, field.name) != _default(field)
+        }
+        return {"kind": type(value).__name__, **said}
     if isinstance(value, tuple | list):
         return [_canonical(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): _canonical(item) for key, item in value.items()}
     return value
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
 
 
 # --- compiling --------------------------------------------------------------------------------------------------
@@ -491,6 +503,12 @@ class _Compiler:
                     self.error(at, unknown("message", name, names), f"write messages/{name}.md")
                 continue
             carried |= set(template.channels)
+            for literal in sorted(self.context.literals.get(name, frozenset()) - set(step.with_)):
+                self.warn(
+                    at,
+                    f"message {quoted(name)} shows {quoted(literal)}, which this send does not give",
+                    f"add 'with: {{{literal}: …}}'",
+                )
         named = [name for name in step.channel if name in self.context.channels]
         for name in named:
             if known and name not in carried:
@@ -511,9 +529,7 @@ def _raw(document: Document, path: Path, key: str) -> object:
 
 def _close(word: str, near: str) -> bool:
     """So near to a known event that a typing mistake is likelier than an event of one's own."""
-    if abs(len(word) - len(near)) > 1:
-        return False
-    return sum(a != b for a, b in zip(sorted(word), sorted(near), strict=False)) <= 2 or word.rstrip("sd") == near
+    return difflib.SequenceMatcher(None, word, near).ratio() >= 0.88
 
 
 def place(path: Path) -> str:

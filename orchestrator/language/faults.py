@@ -139,9 +139,9 @@ def _finding(
         "bool_type": "true or false",
         "string_type": "a text",
         "tuple_type": "a list: each line starts with '- '",
-        "model_type": "a mapping: 'key: value' lines",
-        "model_attributes_type": "a mapping: 'key: value' lines",
-        "dict_type": "a mapping: 'key: value' lines",
+        "model_type": "a mapping: write 'key: value' lines",
+        "model_attributes_type": "a mapping: write 'key: value' lines",
+        "dict_type": "a mapping: write 'key: value' lines",
     }.get(kind)
     if expected:
         short, _, how = expected.partition(": ")

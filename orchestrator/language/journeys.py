@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from orchestrator.errors import Finding, JourneysInvalid
 from orchestrator.language.compile import Context, compile_journey, parse
 from orchestrator.language.findings import Findings, quoted
-from orchestrator.language.load import load
+from orchestrator.language.load import Document, load
 from orchestrator.language.messages import ParsedMessage, check_reads, name_of, parse_message
-from orchestrator.language.model import NAME
+from orchestrator.language.model import NAME, BranchForm, JourneyForm, SendForm, StepForm
 from orchestrator.language.policy import DEFAULT, parse_policy
 from orchestrator.language.policy import FILE as POLICY_FILE
-from orchestrator.language.program import Journey, Program, Send
+from orchestrator.language.program import Journey, Program
 
 MESSAGES = "messages/"
 
@@ -46,8 +46,7 @@ def check_program(files: Mapping[str, str]) -> tuple[Program | None, tuple[Findi
             messages[parsed.template.name] = parsed
     templates = {name: parsed.template for name, parsed in messages.items()}
     names = frozenset(name_of(file) for file in files if file.startswith(MESSAGES))
-    context = Context(templates, policy, names)
-    journeys: dict[str, Journey] = {}
+    forms: dict[str, tuple[JourneyForm, Document]] = {}
     for file in sorted(files):
         slug = _slug(file, found)
         if slug is None:
@@ -56,10 +55,16 @@ def check_program(files: Mapping[str, str]) -> tuple[Program | None, tuple[Findi
         form, faults = parse(document)
         found.extend(faults)
         if form is not None:
-            journey, faults = compile_journey(slug, form, document, context)
-            found.extend(faults)
-            journeys[slug] = journey
-    _check_messages(messages, journeys, found)
+            forms[slug] = form, document
+    given = _given(form for form, _ in forms.values())
+    for name, parsed in messages.items():
+        found.extend(check_reads(parsed, given.get(name, frozenset())))
+    literals = {name: given.get(name, frozenset()) & frozenset(parsed.reads) for name, parsed in messages.items()}
+    context = Context(templates, policy, names, literals)
+    journeys: dict[str, Journey] = {}
+    for slug, (form, document) in forms.items():
+        journeys[slug], faults = compile_journey(slug, form, document, context)
+        found.extend(faults)
     findings = found.sorted()
     if found.errors:
         return None, findings
@@ -103,16 +108,19 @@ def _slug(file: str, found: Findings) -> str | None:
     return None
 
 
-def _check_messages(messages: Mapping[str, ParsedMessage], journeys: Mapping[str, Journey], found: Findings) -> None:
-    """Templates read only facts and values that every send of theirs gives."""
-    given: dict[str, set[str]] = {}
-    for journey in journeys.values():
-        for step in journey.steps:
-            if isinstance(step, Send):
-                for message in step.messages:
-                    given.setdefault(message, set()).update(step.literals)
-    for name, parsed in messages.items():
-        found.extend(check_reads(parsed, frozenset(given.get(name, ()))))
+def _given(forms: Iterable[JourneyForm]) -> dict[str, frozenset[str]]:
+    """message → names that some send gives it by `with`."""
+    given: dict[str, frozenset[str]] = {}
+    left: list[StepForm] = [step for form in forms for step in form.steps]
+    while left:
+        step = left.pop()
+        if isinstance(step, SendForm):
+            for message in step.send:
+                given[message] = given.get(message, frozenset()) | frozenset(step.with_)
+        elif isinstance(step, BranchForm):
+            for case in step.branch:
+                left += [*(case.then or ()), *(case.else_ or ())]
+    return given
 
 
 def triggers_of(

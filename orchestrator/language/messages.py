@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
@@ -59,14 +60,13 @@ _FORMS: Mapping[str, type[BaseModel]] = {"push": PushForm}
 _REQUIRED = {"title": "write the bold first line: title: …", "body": "write one or two sentences: body: …"}
 
 
-class ParsedMessage(BaseModel):
+@dataclass(frozen=True, slots=True)
+class ParsedMessage:
     """A template with the names it reads, for checks against the sends that use it."""
 
-    model_config = {"arbitrary_types_allowed": True, "frozen": True}
-
     template: MessageTemplate
-    #: Top-level name → where it is read first: channel part and line of the file.
-    reads: dict[str, int]
+    #: Top-level name → line of the file at which it is read first.
+    reads: Mapping[str, int]
 
 
 def name_of(file: str) -> str:

@@ -109,6 +109,19 @@ def _length(value: Any) -> int:
     return len(value)
 
 
+def _of_something(name: str, change: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that names what is missing, instead of what it would have taken."""
+
+    def apply(value: Any, *arguments: Any) -> Any:
+        if isinstance(value, Undefined):
+            # jinja's own error, with the name.
+            return str(value)
+        return change(value, *arguments)
+
+    apply.__name__ = name
+    return apply
+
+
 #: All filters there are. Each is bounded by its input.
 FILTERS: dict[str, Callable[..., Any]] = {
     "capitalize": _text(_capitalize),
@@ -124,6 +137,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "truncate": _truncate,
     "upper": _text(str.upper),
 }
+FILTERS = {name: filter if name == "default" else _of_something(name, filter) for name, filter in FILTERS.items()}
 
 
 def _is_defined(value: Any) -> bool:
