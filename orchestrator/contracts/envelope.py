@@ -46,7 +46,8 @@ class Envelope(BaseModel):
     id: Identifier = Field(description="Unique with `source`; a retry repeats it, so that it counts once.")
     type: EventType = Field(description="`purchase`, `view`, `reply`, `customer_updated` or your own snake_case word.")
     time: Annotated[AwareDatetime, BeforeValidator(_written_time)] = Field(
-        description="When it happened, with an offset: 2026-03-01T09:30:00Z."
+        description="When it happened, with an offset: 2026-03-01T09:30:00Z.",
+        json_schema_extra={"pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.,]{5,}([Zz]|[+-][0-9]{2}:?[0-9]{2})$"},
     )
     customer: Identifier | None = Field(default=None, description="Your id of the customer.")
     anonymous: Identifier | None = Field(default=None, description="The id of a visitor who is not known yet.")
