@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from orchestrator.content.render import render
 from orchestrator.contracts.messages import Content, OutboxRow, OutgoingMessage
 from orchestrator.contracts.receipts import Next, Outcome, Receipt
-from orchestrator.errors import DependencyUnreachable, TemplateFailed
+from orchestrator.errors import DependencyUnreachable, MessageRefused, TemplateFailed
 from orchestrator.language.program import MessageTemplate
 from orchestrator.ports import Channel, Clock
 from orchestrator.runtime.journal import Entry, Journal
@@ -144,7 +144,7 @@ class Attempts:
         template = await self._template_of(row)
         if template is None:
             return outbox.failed("template", f"message {row.message} of version {row.version} does not exist")
-        serving = [one for one in self._channels.values() if one.channel == row.channel and _accepts(one, row.address)]
+        serving = [one for one in self._channels.values() if one.channel == row.channel]
         if not serving:
             return self._hold("no_provider", 12 * HOLD)
         unsubscribe_url = "" if row.purpose == "service" else self._unsubscribe_url(row)
@@ -196,8 +196,9 @@ class Attempts:
     async def _choose(
         self, row: OutboxRow, serving: list[Channel[Any]], content: Content, unsubscribe_url: str
     ) -> Prepared | Settlement:
-        """The first provider that is well and has a place."""
+        """The first provider that can make a request of it, is well, and has a place."""
         waits: list[tuple[int, str]] = []
+        refused: Settlement | None = None
         for channel in serving:
             message = OutgoingMessage(
                 send_id=row.send_id,
@@ -211,15 +212,23 @@ class Attempts:
             )
             try:
                 request = channel.build(message)
+            except MessageRefused as error:
+                # Push addresses come in kinds, each for one provider: the next one may take what this one cannot.
+                dead = error.code == "invalid_address"
+                refused = outbox.failed(error.code, str(error), provider=channel.name, permanent=dead)
+                continue
             except Exception as error:
-                # The text of a build error may quote the address; its type does not.
-                return outbox.failed("build", type(error).__name__, provider=channel.name)
+                # The text of an unforeseen error may quote the address; its type does not.
+                log.error("adapter %s cannot build send %s: %s", channel.name, row.send_id, type(error).__name__)
+                refused = outbox.failed("build", type(error).__name__, provider=channel.name)
+                continue
             admission = await self._limits.admit(channel.name)
             if admission.admitted:
                 return Prepared(channel, request, admission)
-            waits.append(
-                (admission.wait, f"breaker_{admission.verdict}" if admission.verdict == "open" else "rate_limit")
-            )
+            waits.append((admission.wait, "breaker_open" if admission.verdict == "open" else "rate_limit"))
+        if not waits:
+            assert refused is not None, "every provider either refused, was admitted, or must be waited for"
+            return refused
         wait, code = min(waits)
         return self._hold(code, wait)
 
@@ -315,9 +324,3 @@ class Attempts:
             provider=provider,
             provider_id=provider_id,
         )
-
-
-def _accepts(channel: Channel[Any], address: Any) -> bool:
-    """An adapter may say which addresses are its own (`accepts`): push tokens and Web Push subscriptions differ."""
-    accepts = getattr(channel, "accepts", None)
-    return accepts is None or bool(accepts(address))

@@ -99,9 +99,11 @@ def sent(provider: str, provider_id: str) -> Settlement:
     return Settlement("sent", provider=provider, provider_id=provider_id, code="ok", tried=True)
 
 
-def failed(code: str, reason: str = "", *, provider: str = "", tried: bool = False) -> Settlement:
+def failed(
+    code: str, reason: str = "", *, provider: str = "", tried: bool = False, permanent: bool = False
+) -> Settlement:
     """This send can never succeed."""
-    return Settlement("failed", provider=provider, code=code, reason=reason, tried=tried)
+    return Settlement("failed", provider=provider, code=code, reason=reason, tried=tried, permanent=permanent)
 
 
 def suppressed(

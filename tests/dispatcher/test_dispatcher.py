@@ -12,7 +12,7 @@ from sends import HOUR, SEED, START, Clock, MemoryJournal, dispatcher, plan, row
 
 from orchestrator.contracts.messages import OutgoingMessage
 from orchestrator.contracts.receipts import Next, Outcome, Receipt
-from orchestrator.errors import SettingsInvalid
+from orchestrator.errors import MessageRefused, SettingsInvalid
 from orchestrator.runtime import attempt
 from orchestrator.runtime.provider_limits import ProviderLimits
 from orchestrator.runtime.reconcile import Reconciler
@@ -277,21 +277,30 @@ async def test_another_provider_of_the_channel_takes_over(redis_client: Redis) -
 
 async def test_push_addresses_choose_their_provider(redis_client: Redis) -> None:
     class Web(RecordingChannel):
-        def accepts(self, address: Any) -> bool:
-            return isinstance(address, dict)
+        def build(self, message: OutgoingMessage) -> OutgoingMessage:
+            if not isinstance(message.to, dict):
+                raise MessageRefused("not a subscription", code="invalid_address")
+            return message
 
     class Token(RecordingChannel):
-        def accepts(self, address: Any) -> bool:
-            return isinstance(address, str)
+        def build(self, message: OutgoingMessage) -> OutgoingMessage:
+            if not isinstance(message.to, str):
+                raise MessageRefused("not a token", code="invalid_address")
+            return message
 
     web, token = Web(name="webpush", channel="push"), Token(name="fcm", channel="push")
     subscription = {"endpoint": "https://push.example/1", "keys": {"p256dh": "x", "auth": "y"}}
     await plan(
-        redis_client, row("w", channel="push", address=subscription), row("t", channel="push", address="token:1")
+        redis_client,
+        row("w", channel="push", address=subscription),
+        row("t", channel="push", address="token:1"),
+        row("x", channel="push", address=7),
     )
     await dispatcher(redis_client, web, token).run_once()
     assert [message.send_id for message in web.sent] == ["w"]
     assert [message.send_id for message in token.sent] == ["t"]
+    refused = next(event for event in await told(redis_client) if event.id == "x:failed")
+    assert (refused.data["code"], refused.data["permanent"]) == ("invalid_address", True)
 
 
 async def test_a_channel_without_a_provider_is_held_until_it_expires(redis_client: Redis) -> None:

@@ -149,8 +149,7 @@ async def test_a_dispatcher_killed_inside_a_call(
     assert process.stdout is not None
     assert await asyncio.wait_for(process.stdout.readline(), 20) == b"called\n"
     process.send_signal(signal.SIGKILL)
-    await process.wait()
-    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
+    await process.communicate()
     assert (await state(redis_client)).status == "sending"
     assert [one.kind for one in await FileJournal(tmp_path).read(0, 0)] == ["claim"]
 
