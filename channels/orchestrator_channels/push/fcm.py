@@ -18,7 +18,7 @@ import google.auth.transport
 import httpx
 from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
 from google.oauth2.service_account import Credentials
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from orchestrator.contracts.messages import OutgoingMessage
 from orchestrator.contracts.receipts import Callback, Feedback, Next, Outcome, Receipt
@@ -69,35 +69,32 @@ class FcmSettings(BaseModel):
     timeout: float = Field(default=10.0, gt=0, description="Seconds one attempt may take in all, login included.")
     connections: int = Field(default=16, gt=0, description="Attempts at a time.")
 
+    _credentials: Credentials = PrivateAttr()
+
     @model_validator(mode="after")
     def _has_account(self) -> FcmSettings:
         if bool(self.service_account.get_secret_value()) == bool(self.service_account_file):
             raise ValueError("set exactly one of service_account and service_account_file")
-        self.account()
-        return self
-
-    def account(self) -> dict[str, Any]:
-        """The service account's fields. Raises ValueError without naming any of them."""
         try:
             if self.service_account_file is not None:
                 text = self.service_account_file.read_text()
             else:
                 text = self.service_account.get_secret_value()
-            fields = json.loads(text)
-            _credentials(fields)
         except OSError:
             raise ValueError("service_account_file cannot be read") from None
+        # Google's library has types in part only; none of them leaves this method.
+        make: Callable[..., Credentials] = Credentials.from_service_account_info
+        try:
+            self._credentials = make(json.loads(text), scopes=[SCOPE])
         except (ValueError, TypeError, AttributeError, GoogleAuthError):
+            # What was read is not shown: it may be a private key.
             raise ValueError("the service account is not a key file of Google's") from None
-        if not isinstance(fields, dict):
-            raise ValueError("the service account is not a key file of Google's")
-        return fields
+        return self
 
-
-def _credentials(account: Mapping[str, Any]) -> Credentials:
-    """Google's library has types in part only, so they end here."""
-    make: Callable[..., Credentials] = Credentials.from_service_account_info
-    return make(account, scopes=[SCOPE])
+    @property
+    def credentials(self) -> Credentials:
+        """The service account, read once."""
+        return self._credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +116,9 @@ class Fcm:
     def __init__(self, settings: FcmSettings, *, now: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._now = now
-        account = settings.account()
-        project = settings.project or account.get("project_id", "")
+        self._credentials = settings.credentials
+        project = settings.project or self._credentials.project_id
         self._url = f"{settings.base_url.rstrip('/')}/v1/projects/{project}/messages:send"
-        self._credentials = _credentials(account)
         self._login = asyncio.Lock()
         # One at a time, so one thread.
         self._threads = Threads("fcm-login", 1)
@@ -184,7 +180,8 @@ class Fcm:
 
     def _refresh(self) -> None:
         with httpx.Client(timeout=self._settings.timeout / 2, trust_env=False) as client:
-            self._credentials.refresh(_TokenTransport(client))
+            refresh: Callable[[_TokenTransport], None] = self._credentials.refresh
+            refresh(_TokenTransport(client))
 
     def _with_expiry(self, request: Request) -> dict[str, Any]:
         """Apple wants the moment after which a push is stale, which only the attempt knows."""

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
+#: The token endpoint of FCM, which is called beside the sends.
+LOGIN = "fcm-login"
 Kind = Literal["refuse", "drop", "slow", "duplicate"]
 
 
@@ -23,7 +25,7 @@ class Fault:
     """
 
     kind: Kind
-    #: `twilio`, `sendgrid`, `fcm`, `webpush`, `smtp`; empty: every one.
+    #: `twilio`, `sendgrid`, `fcm`, `webpush`, `smtp`; empty: every one. `fcm-login`, Google's token endpoint, only by name.
     provider: str = ""
     #: A part of the address; empty: every one.
     match: str = ""
@@ -43,7 +45,8 @@ class Fault:
         return self.kind != "refuse" if self.accept is None else self.accept
 
     def meets(self, provider: str, address: str) -> bool:
-        return self.provider in ("", provider) and self.match in address
+        every = not self.provider and provider != LOGIN
+        return (every or self.provider == provider) and self.match in address
 
 
 #: Reads a rule that came as JSON.

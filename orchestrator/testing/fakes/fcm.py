@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from orchestrator.testing.fakes import contract
 from orchestrator.testing.fakes.base import World, bearer, retry_headers
-from orchestrator.testing.fakes.faults import Fault
+from orchestrator.testing.fakes.faults import LOGIN, Fault
 
 NAME = "fcm"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -67,7 +67,7 @@ class FakeFcm:
         except (KeyError, ValueError, jwt.InvalidTokenError) as error:
             body = {"error": "invalid_grant", "error_description": f"Invalid JWT: {type(error).__name__}"}
             return JSONResponse(body, 400)
-        fault = self._world.faults.take("oauth2", "")
+        fault = self._world.faults.take(LOGIN, "")
         if fault is not None:
             return JSONResponse({"error": fault.code or "invalid_grant"}, fault.status)
         self.logins += 1
