@@ -1,0 +1,173 @@
+"""Workload C: an open loop at a steady rate. Every time is taken against the schedule, so a stall counts in full."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import contextlib
+import heapq
+import itertools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks import workload
+from benchmarks.stack import Site, meter
+from orchestrator.contracts.records import Event
+from orchestrator.engine import decision as decisions
+from orchestrator.imports import deprecations_ignored
+
+with deprecations_ignored():
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+W2_MS = 10_000
+#: Seconds after the last event in which what is under way may end.
+TAIL = 2.0
+#: Seconds between two looks at the schedule.
+STEP = 0.002
+
+
+class Sends:
+    """Follows the decisions topic: first sends (which are answered), and when each decision became visible."""
+
+    def __init__(self) -> None:
+        self.first: list[decisions.Decision] = []
+        #: Ms from the engine's own now of a decision to its arrival here.
+        self.visible: list[tuple[int, int]] = []
+        #: (ms at which to publish, reply).
+        self.replies: list[tuple[int, int, Event]] = []
+        self._numbers = itertools.count()
+
+    async def follow(self, site: Site) -> None:
+        consumer = AIOKafkaConsumer(
+            site.settings.topics.decisions,
+            bootstrap_servers=site.settings.kafka.bootstrap,
+            group_id=None,
+            auto_offset_reset="earliest",
+        )
+        await consumer.start()
+        try:
+            async for record in consumer:
+                made = decisions.decode(record.value)
+                now = workload.now_ms()
+                self.visible.append((made.at, now))
+                if made.kind == "sent" and made.step == "steps[1]":
+                    self.first.append(made)
+                    self._answer(made, now)
+        finally:
+            await consumer.stop()
+
+    def _answer(self, made: decisions.Decision, now: int) -> None:
+        number = next(self._numbers)
+        if number % 10 < round(10 * workload.REPLY_SHARE):
+            at = now + round(1000 * workload.REPLY_AFTER)
+            data = {"channel": made.channel, "text": "Thank you", "in_reply_to": made.id}
+            reply = Event(id=f"r-{made.id}", type="reply", time=at, customer=made.customer, source="shop", data=data)
+            heapq.heappush(self.replies, (at, number, reply))
+
+
+async def paced(site: Site, customers: int, rate: int, seconds: float, warm_up: float) -> dict[str, Any]:
+    """Publish `rate` events a second for `seconds`; what happens in the first `warm_up` seconds is not counted."""
+    sends = Sends()
+    with site.process("worker") as worker:
+        await site.until_moved(worker)
+        with site.process("watch") as watcher:
+            following = asyncio.create_task(sends.follow(site))
+            measured = meter(site.stack, worker=worker)
+            published, began = await _publish(site, sends, customers, rate, seconds)
+            used = measured.read()
+            await asyncio.sleep(TAIL)
+            await site.still(worker)
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+            watcher.terminate()
+            watcher.wait(30)
+    moves = json.loads((site.stack.folder / "watch.json").read_text())
+    since = began + round(warm_up * 1000)
+    until = began + round(seconds * 1000)
+    committed = _latencies(
+        [(at, partition, offset) for at, partition, offset in published if at >= since],
+        [(ns / 1e6, partition, offset) for ns, partition, offset, _ in moves],
+    )
+    # A customer's second wait began at the `at` of her first send, so it is due exactly w2 later.
+    due = [made.at + W2_MS for made in sends.first if since <= made.at + W2_MS < until]
+    clocks = [(ns / 1e6, partition, clock) for ns, partition, _, clock in moves]
+    fired = _latencies(
+        [(at, workload.partition_of(made.customer, workload.PARTITIONS), at) for made in sends.first for at in (made.at + W2_MS,) if since <= at < until],
+        clocks,
+    )
+    return {
+        "rate": rate,
+        "customers": customers,
+        "events": len(published),
+        "sends": len(sends.first),
+        "timers_measured": len(due),
+        "cpu_share": {name: round(spent / used["wall"], 3) for name, spent in used.items() if name != "wall"},
+        "event_to_committed_ms": _percentiles(committed),
+        "timer_due_to_committed_row_ms": _percentiles(fired),
+        "event_to_visible_decision_ms": _percentiles([now - at for at, now in sends.visible if since <= at < until]),
+    }
+
+
+async def _publish(
+    site: Site, sends: Sends, customers: int, rate: int, seconds: float
+) -> tuple[list[tuple[int, int, int]], int]:
+    """(scheduled ms, partition, offset) of each event, and when the loop began (ms)."""
+    count = round(rate * seconds)
+    chance = np.random.default_rng(11)
+    who, kinds = workload.zipf(customers, count, chance), chance.random(count)
+    producer = AIOKafkaProducer(bootstrap_servers=site.settings.kafka.bootstrap, acks="all", linger_ms=0)
+    await producer.start()
+    try:
+        began = workload.now_ms() + 200
+        sent: list[tuple[int, asyncio.Future[Any]]] = []
+        number = 0
+        while number < count:
+            now = workload.now_ms()
+            ready = min(count, (now - began) * rate // 1000)
+            while number < ready:
+                at = began + number * 1000 // rate
+                # Replies come from real sends here, so the mix has none of its own: the rest are views and purchases.
+                kind = float(kinds[number]) * (workload.VIEWS + workload.PURCHASES)
+                event = workload.one_of_the_mix(f"e{number}", int(who[number]), kind, at)
+                sent.append((at, await _send(producer, site, event)))
+                number += 1
+            while sends.replies and sends.replies[0][0] <= now:
+                at, _, reply = heapq.heappop(sends.replies)
+                sent.append((at, await _send(producer, site, reply)))
+            await asyncio.sleep(STEP)
+        written = [await done for _, done in sent]
+    finally:
+        await producer.stop()
+    return [(at, one.partition, one.offset) for (at, _), one in zip(sent, written, strict=True)], began
+
+
+async def _send(producer: AIOKafkaProducer, site: Site, event: Event) -> asyncio.Future[Any]:
+    partition, (key, value) = workload.row_of(event)
+    return await producer.send(site.settings.topics.events, value, key, partition=partition)
+
+
+def _latencies(wanted: Sequence[tuple[int, int, int]], moves: Sequence[tuple[float, int, int]]) -> list[float]:
+    """Ms from each (at, partition, mark) to the first move of that partition at or past the mark."""
+    times: dict[int, list[float]] = {}
+    marks: dict[int, list[int]] = {}
+    for at, partition, mark in moves:
+        times.setdefault(partition, []).append(at)
+        marks.setdefault(partition, []).append(mark)
+    found = []
+    for began, partition, mark in wanted:
+        place = bisect.bisect_left(marks[partition], mark)
+        if place == len(times[partition]):
+            raise RuntimeError(f"partition {partition} never came to {mark}: the worker does not keep up")
+        found.append(times[partition][place] - began)
+    return found
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    if not values:
+        return {}
+    p50, p99 = np.percentile(values, [50, 99])
+    return {"p50": round(float(p50), 1), "p99": round(float(p99), 1), "max": round(float(max(values)), 1)}
