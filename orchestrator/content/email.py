@@ -26,11 +26,7 @@ _FOOTER = (
 
 
 class UnsafeLink(ValueError):
-    """A link whose scheme is not allowed. `url` is the link."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self.url = url
+    """A link whose scheme is not allowed."""
 
 
 def safe_link(url: str) -> bool:
@@ -40,7 +36,7 @@ def safe_link(url: str) -> bool:
 
 def _validate(url: str) -> bool:
     if not safe_link(url):
-        raise UnsafeLink(url)
+        raise UnsafeLink
     return True
 
 

@@ -1,7 +1,8 @@
 """One message for one customer on one channel. Pure: the same template, facts and links give the same content.
 
 Facts were bound when the decision was made; nothing is looked up here. Whatever goes wrong raises TemplateFailed with
-message, file and line: the send ends as failed and the next customer is not affected.
+message, file and line, and without any fact of the customer: it ends in records and logs. The send ends as failed and
+the next customer is not affected.
 """
 
 from __future__ import annotations
@@ -70,17 +71,17 @@ def render(
     if channel == "email":
         subject = _line(template, "email.subject", part("subject"), MAX_SUBJECT)
         body = part("body", in_markdown=True)
+        if not body.strip():
+            raise _failed(template, "email.body", "the e-mail is empty")
         placed = purpose != "marketing" or "unsubscribe_url" in check(parts["body"])[0]
         try:
             page, text = email(
                 body, subject, unsubscribe_url="" if placed else unsubscribe_url, lang=locale.split("-")[0] or "en"
             )
-        except UnsafeLink as error:
+        except UnsafeLink:
             raise _failed(
-                template, "email.body", f"{error.url[:60]!r} is not a link a message may hold", fix="use https links"
+                template, "email.body", "a link does not start with https, http, mailto or tel", fix="correct the fact"
             ) from None
-        if not text.strip():
-            raise _failed(template, "email.body", "the e-mail is empty")
         if len(page.encode()) > MAX_OUTPUT:
             raise _failed(template, "email.body", _TOO_LONG)
         return Content(text=text, subject=subject, html=page)
@@ -89,7 +90,7 @@ def render(
         body = _line(template, "push.body", part("body"), MAX_PUSH)
         link = part("link").strip()
         if link and not (safe_link(link) and link.lower().startswith("http")):
-            raise _failed(template, "push.link", f"{link[:60]!r} is not a web address", fix="use an https link")
+            raise _failed(template, "push.link", "the link is not a web address", fix="use an https link")
         if len(f"{title}{body}{link}".encode()) > MAX_PUSH:
             raise _failed(template, "push.body", f"more than {MAX_PUSH} bytes, which push services refuse")
         return Content(text=body, title=title, link=link)
@@ -143,8 +144,9 @@ def _render(
     except TemplateError as error:
         raise _failed(template, place, str(error.message or error), _line_of(error)) from None
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
-        # Filters and operators on values of a kind they do not take.
-        raise _failed(template, place, f"{type(error).__name__}: {error}", _line_of(error)) from None
+        # Filters and operators on values of a kind they do not take. The error's own text may hold the value: left out.
+        reason = f"a value of a kind that cannot be used here ({type(error).__name__})"
+        raise _failed(template, place, reason, _line_of(error)) from None
     return "".join(pieces)
 
 

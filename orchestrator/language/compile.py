@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -52,6 +50,7 @@ from orchestrator.language.program import (
     WaitFor,
     WaitUntil,
 )
+from orchestrator.language.versions import version_of
 
 #: Events of the product itself, for "did you mean"; any other snake_case word is an event of the shop's own.
 KNOWN_EVENTS = (
@@ -121,52 +120,6 @@ def compile_journey(
         quiet_hours=form.quiet_hours,
     )
     return dataclasses.replace(journey, version=version_of(journey)), compiler.findings.sorted()
-
-
-# --- versions ---------------------------------------------------------------------------------------------------
-
-#: Labels and the state of publication do not change what a run does, so they do not make a new version.
-_NOT_MEANING = frozenset({"version", "name", "owner", "status"})
-
-
-def version_of(journey: Journey) -> str:
-    """The first 16 hex digits of the SHA-256 of what the journey does. Comments, spacing and labels do not count.
-
-    What has its default value is left out, so that a later release with more to say keeps the versions runs are on.
-    """
-    meaning = _canonical(journey)
-    return digest({name: value for name, value in meaning.items() if name not in _NOT_MEANING})
-
-
-def digest(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, Condition):
-        return value.meaning
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        said = {
-            field.name: _canonical(getattr(value, field.name))
-            for field in dataclasses.fields(value)
-            if getattr(value, field.name) != _default(field)
-        }
-        return {"kind": type(value).__name__, **said}
-    if isinstance(value, tuple | list):
-        return [_canonical(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _canonical(item) for key, item in value.items()}
-    return value
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
-
-
-# --- compiling --------------------------------------------------------------------------------------------------
 
 
 class _Compiler:

@@ -502,6 +502,7 @@ def compile_expression(text: str) -> Condition:
     if len(text) > MAX_TEXT:
         raise ConditionFault(f"an expression of more than {MAX_TEXT} characters", "split it into lines of a mapping")
     source = " ".join(text.split("\n")).strip()
+    lead = len(text) - len(text.lstrip())
     if not source:
         raise ConditionFault("an empty condition always holds", "remove it, or say what must hold")
     try:
@@ -515,14 +516,19 @@ def compile_expression(text: str) -> Condition:
             f"{quoted(text)} cannot be read",
             "write == to compare" if single else "use names, 'texts', numbers, and or not == < > in",
         )
-        fault.offset = offset if offset < len(source) else 0
+        fault.offset = lead + offset if offset < len(source) else 0
         raise fault from None
     except (ValueError, RecursionError, MemoryError, OverflowError):
         raise ConditionFault(f"{quoted(text)} cannot be read", "write a shorter expression") from None
     if sum(1 for _ in ast.walk(tree)) > MAX_NODES or _depth(tree) > MAX_DEPTH:
         raise ConditionFault("the expression is too large", "split it into lines of a mapping")
     compiler = _Expression()
-    holds = compiler.holds(tree.body)
+    try:
+        holds = compiler.holds(tree.body)
+    except ConditionFault as fault:
+        # ast counts bytes.
+        fault.offset = lead + len(source.encode()[: fault.offset].decode(errors="ignore"))
+        raise
     return Condition(
         text=source, holds=holds, names=frozenset(compiler.names), meaning=f"expression {ast.unparse(tree)}"
     )

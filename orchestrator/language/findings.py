@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from orchestrator.errors import Finding, JourneysInvalid
+from orchestrator.errors import Finding
 
 #: How much of a person's value is quoted back in a message.
 QUOTE = 60
@@ -67,8 +67,3 @@ class Findings:
     @property
     def errors(self) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.sorted() if finding.level == "error")
-
-    def raise_errors(self) -> None:
-        """Raise JourneysInvalid with every error, when there is one. Warnings never raise."""
-        if self.errors:
-            raise JourneysInvalid(self.errors)

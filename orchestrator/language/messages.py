@@ -14,12 +14,12 @@ from pydantic import BaseModel, Field, ValidationError
 
 from orchestrator.errors import Finding
 from orchestrator.language import faults
-from orchestrator.language.compile import digest
 from orchestrator.language.findings import Findings, quoted, unknown
 from orchestrator.language.load import MAX_BYTES, Document, Path, load
 from orchestrator.language.model import NAME, FieldNames, Form, words
 from orchestrator.language.program import MessageTemplate
 from orchestrator.language.templates import TemplateFault, check
+from orchestrator.language.versions import digest
 
 #: Facts every template may read. `with` literals of a send stand beside them, at the top.
 ROOTS = ("customer", "product", "order", "run", "view", "reply", "message")

@@ -118,6 +118,30 @@ def test_only_texts_and_numbers_are_shown(value: object) -> None:
         email_of("Hello {{ customer.x }}", customer={"x": value})
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ customer.x | money }}",
+        "{{ customer.n | money('EURO') }}",
+        "{{ customer.x | round }}",
+        "{{ customer.x | join }}",
+        "{{ customer.n | first }}",
+        "{{ customer.n | length }}",
+        "{{ customer.x | truncate('a') }}",
+        "{% if customer.x > 3 %}a{% endif %}",
+        "{% for a in customer.n %}a{% endfor %}",
+        "{{ customer.x ~ customer.none }}",
+        "{{ customer.n | title | money }}",
+    ],
+)
+def test_a_value_of_the_wrong_kind_fails_without_showing_it(source: str) -> None:
+    with pytest.raises(TemplateFailed) as caught:
+        email_of(source, customer={"x": "secret@example.test", "n": 424242})
+    assert "messages/note.md:4" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert "424242" not in str(caught.value)
+
+
 def test_numbers_read_well() -> None:
     assert email_of("{{ x.a }} {{ x.b }} {{ x.c }}", x={"a": 5.0, "b": 4.5, "c": 3}).text.startswith("5 4.5 3")
 
@@ -219,7 +243,7 @@ def test_author_html_stays_text() -> None:
     "url", ["javascript:alert(1)", "JaVaScRiPt:alert(1)", "data:text/html,x", "//evil", "file:///x"]
 )
 def test_links_have_a_safe_scheme(url: str) -> None:
-    with pytest.raises(TemplateFailed, match="not a link"):
+    with pytest.raises(TemplateFailed, match="a link does not start with"):
         email_of("[x]({{ product.url }})", product={"url": url})
     with pytest.raises(TemplateFailed, match="not a web address"):
         render(message(NOTE), "push", {"product": {"name": "x", "price": 1, "url": url}})
@@ -239,6 +263,8 @@ def test_limits_per_channel() -> None:
     push = message("---\npush: {title: '{{ customer.x }}', body: '{{ customer.x }}'}\n---\n")
     with pytest.raises(TemplateFailed, match="push services refuse"):
         render(push, "push", {"customer": {"x": "ż" * 1_000}})
+    with pytest.raises(TemplateFailed, match="e-mail is empty"):
+        email_of("{% if customer.x %}x{% endif %}", customer={})
     with pytest.raises(TemplateFailed, match="has no email content"):
         render(sms, "email", {})
     with pytest.raises(TemplateFailed, match="more than 64 KiB"):

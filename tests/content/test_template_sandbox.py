@@ -53,6 +53,11 @@ ESCAPES = {
     "computed key": "{{ customer['__cl' ~ 'ass__'] }}",
     "slice": "{{ order.lines[0:3] }}",
     "dict": "{{ {'a': 1} }}",
+    "keyword of a filter": "{{ customer.x | truncate(length=5) }}",
+    "unknown test": "{{ customer.x is divisibleby(3) }}",
+    "part of a text": "{{ 'x'.y }}",
+    "unpacking": "{% for a, b in order.x %}{% endfor %}",
+    "long list": "{{ [" + "1," * 200 + "] | length }}",
 }
 
 

@@ -145,6 +145,8 @@ def test_a_list_of_labels_fits_by_any_item() -> None:
         ("(a == 1) == c", True),
         ("true", True),
         ("not false", True),
+        ("a == 1 and b == 'x' and c", True),
+        ("a == 2 or b == 'y' or not c", False),
     ],
 )
 def test_expressions(text: str, holds: bool) -> None:
@@ -175,6 +177,10 @@ def test_expressions(text: str, holds: bool) -> None:
         ("a if b else c", "this is not part of a condition", None, 0),
         ("(a := 3)", "'=' sets a value", "write == to compare", 1),
         ("a in [b]", "a name cannot stand here", "put the text in quotes", 6),
+        ("a == 'zażółć' and b = 1", "'a == 'zażółć' and b = 1' cannot be read", "write == to compare", 20),
+        ("a == 'zażółć' and b[0]", "brackets are not part of a condition", "write the name with dots", 18),
+        ("  a[0]", "brackets are not part of a condition", "write the name with dots", 2),
+        ("bought(a).b", "only names have parts", "write a name such as product.category", 0),
         ("", "an empty condition always holds", "remove it, or say what must hold", 0),
         ("\x00", None, "use names, 'texts', numbers, and or not == < > in", 0),
     ],
