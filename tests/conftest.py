@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["fixtures_kafka", "fixtures_redis"]
+pytest_plugins = ["fixtures_redis", "fixtures_kafka"]

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
+from fixtures_redis import service_missing
 
 from orchestrator.testing.services import ServiceMissing
 from orchestrator.testing.services.kafka import KafkaServer, start_kafka
-
-
-def _need(what: str, problem: ServiceMissing) -> None:
-    """Skip on a laptop, fail in CI: a green run there must mean that the real service was used."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is needed under CI=true: {problem}")
-    pytest.skip(f"NO {what.upper()}: {problem}")
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +17,8 @@ def kafka() -> Iterator[KafkaServer]:
     try:
         server = start_kafka()
     except ServiceMissing as problem:
-        _need("Kafka", problem)
-        raise
+        service_missing(str(problem))
+        raise  # Not reached: both outcomes above raise.
     yield server
     server.stop()
 
@@ -36,9 +29,9 @@ def kafka_alone() -> Iterator[KafkaServer]:
     try:
         server = start_kafka()
     except ServiceMissing as problem:
-        _need("Kafka", problem)
-        raise
+        service_missing(str(problem))
+        raise  # Not reached: both outcomes above raise.
     if not server.controllable:
-        pytest.skip("NO KAFKA TO KILL: the broker belongs to somebody else")
+        pytest.skip("SERVICE MISSING: a Kafka that may be killed; this one belongs to somebody else")
     yield server
     server.stop()

@@ -21,6 +21,8 @@ with deprecations_ignored():
 LINGER_MS = 2
 #: Milliseconds a read waits for a first record.
 READ_WAIT_MS = 250
+#: Milliseconds the broker may hold a fetch back for records.
+FETCH_WAIT_MS = 100
 #: Milliseconds until an unanswered request is given up; a produce is retried within them.
 REQUEST_TIMEOUT_MS = 15_000
 FIX = "start Kafka, or correct kafka.bootstrap (ORCHESTRATOR_KAFKA__BOOTSTRAP)"
@@ -68,14 +70,19 @@ class KafkaLog:
                             reader.seek(other, position)
                     reader.seek(tp, after + 1)
                     self._positions[tp] = after + 1
+                records: list[Any] = []
                 try:
-                    found = await reader.getmany(tp, timeout_ms=READ_WAIT_MS, max_records=limit)
+                    while not records:
+                        found = await reader.getmany(tp, timeout_ms=READ_WAIT_MS, max_records=limit)
+                        records = found.get(tp, [])
+                        # Nothing yet is only an answer when there is nothing.
+                        if not records and await reader.position(tp) >= (await reader.end_offsets([tp]))[tp]:
+                            break
                 except OffsetOutOfRangeError:
                     raise PositionTooOld(
                         f"{topic}/{partition} does not hold the offset {after + 1}",
                         fix="raise the topic's retention, or restore the log that belongs to this state",
                     ) from None
-                records = found.get(tp, [])
                 if records:
                     self._positions[tp] = records[-1].offset + 1
                 # aiokafka's records have the attributes of a LogRecord.
@@ -128,7 +135,12 @@ class KafkaLog:
         async with self._connecting:
             if self._reader is None:
                 reader = AIOKafkaConsumer(
-                    **self._connection(), group_id=None, enable_auto_commit=False, auto_offset_reset="none"
+                    **self._connection(),
+                    group_id=None,
+                    enable_auto_commit=False,
+                    auto_offset_reset="none",
+                    # A fetch that waits for one partition holds up the next one's.
+                    fetch_max_wait_ms=FETCH_WAIT_MS,
                 )
                 try:
                     await reader.start()

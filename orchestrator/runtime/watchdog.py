@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from orchestrator.errors import DependencyUnreachable
 
@@ -35,17 +35,17 @@ def die() -> NoReturn:
 class Watchdog:
     """Calls `die` when a partition had lag and the same position for `limit` seconds.
 
-    `positions` gives the next offset to apply of each owned partition; `ends` the ends of the log, or raises
-    DependencyUnreachable: while Kafka is away nobody is stuck. `excused` tells that the process waits for something
-    else it knows to be away; that time does not count either.
+    `positions` gives the next offset to apply of each owned partition (a number, or what else names it); `ends` the
+    ends of the log, or raises DependencyUnreachable: while Kafka is away nobody is stuck. `excused` tells that the
+    process waits for something else it knows to be away; that time does not count either.
     """
 
     def __init__(
         self,
         limit: float,
         *,
-        positions: Callable[[], Mapping[int, int]],
-        ends: Callable[[Iterable[int]], Mapping[int, int]],
+        positions: Callable[[], Mapping[Any, int]],
+        ends: Callable[[Iterable[Any]], Mapping[Any, int]],
         excused: Callable[[], bool] = lambda: False,
         die: Callable[[], object] = die,
     ) -> None:
@@ -56,7 +56,7 @@ class Watchdog:
         self._die = die
         self._over = threading.Event()
         #: partition → its position, and since when it has been there.
-        self._seen: dict[int, tuple[int, float]] = {}
+        self._seen: dict[Any, tuple[int, float]] = {}
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> None:
@@ -77,7 +77,7 @@ class Watchdog:
                 self._die()
                 return
 
-    def _stuck(self, now: float) -> dict[int, str]:
+    def _stuck(self, now: float) -> dict[Any, str]:
         positions = dict(self._positions())
         self._seen = {
             partition: self._seen[partition]

@@ -24,6 +24,8 @@ Keys of a partition carry its hash tag `{n}`, so that a commit is one script on 
     o:limit:{provider}     string   shared rate limit: ms at which all reserved calls are done
     o:breaker:{provider}   hash     shared circuit breaker: state, failures, until, reason
     o:lease:<name>         string   who does a job that only one may do (ticker)
+    o:tick                 string   the highest tick written so far, ms
+    o:ingest:<topic>       hash     source partition → next offset that ingest has to forward
     o:alive:<stage>:<host>:<pid>  string  heartbeat of a process (expires)
 """
 
@@ -119,3 +121,10 @@ def lease(name: str) -> str:
 
 def heartbeat(stage: str, host: str, pid: int | str) -> str:
     return f"{PREFIX}:alive:{stage}:{host}:{pid}"
+
+
+TICK = f"{PREFIX}:tick"
+
+
+def ingest(topic: str) -> str:
+    return f"{PREFIX}:ingest:{topic}"

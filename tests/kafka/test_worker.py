@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
+from file_ledger import Ledger
+from kafka_tools import PARTITIONS, WorkerProcess, fill, settings_for, until
 
 from orchestrator.errors import DependencyUnreachable, PartitionCountChanged, TooManyPoison
 from orchestrator.imports import deprecations_ignored
@@ -19,8 +21,6 @@ from orchestrator.runtime.app import run_worker
 from orchestrator.runtime.kafka_admin import admin_client
 from orchestrator.settings import Settings
 from orchestrator.testing.services.kafka import KafkaServer
-from tests.kafka.conftest import PARTITIONS, WorkerProcess, fill, settings_for, until
-from tests.kafka.ledger import Ledger
 
 with deprecations_ignored():
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition

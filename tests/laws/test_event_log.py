@@ -8,15 +8,24 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import uuid
 from collections.abc import AsyncIterator
 
 import pytest
 import redis.asyncio
 
 from orchestrator.errors import DependencyUnreachable, PositionTooOld
+from orchestrator.imports import deprecations_ignored
 from orchestrator.ports import EventLog, LogRecord
+from orchestrator.runtime.kafka_admin import admin_client
+from orchestrator.runtime.kafka_log import KafkaLog
 from orchestrator.runtime.streams_log import CHUNK_RECORDS, StreamsLog
+from orchestrator.settings import Kafka
+from orchestrator.testing.services.kafka import KafkaServer
 from orchestrator.testing.services.redis import RedisServer
+
+with deprecations_ignored():
+    from aiokafka import TopicPartition
 
 PARTITIONS = 3
 #: Seconds until a record that was appended must be readable.
@@ -233,3 +242,56 @@ class TestStreamsLog(EventLogLaws):
         finally:
             await fresh.close()
             await again.aclose()
+
+
+class TestKafkaLog(EventLogLaws):
+    @pytest.fixture
+    def topic(self, kafka: KafkaServer) -> str:
+        name = f"laws-{uuid.uuid4().hex[:8]}"
+        options = {"num_partitions": PARTITIONS, "configs": {"message.timestamp.type": "LogAppendTime"}}
+        with admin_client(kafka.bootstrap, SOON) as admin:
+            admin.create_topics({name: options}, wait_for_metadata=True)
+        return name
+
+    @pytest.fixture
+    async def log(self, kafka: KafkaServer) -> AsyncIterator[KafkaLog]:
+        log = KafkaLog(Kafka(bootstrap=kafka.bootstrap))
+        yield log
+        await log.close()
+
+    async def test_a_topic_that_is_missing_is_told_at_once(self, log: KafkaLog, topic: str) -> None:
+        with pytest.raises(DependencyUnreachable, match=r"no topic missing-.*topics create"):
+            await log.partitions(f"missing-{topic}")
+
+    async def test_a_position_before_the_oldest_record_is_an_error_and_no_gap(
+        self, log: KafkaLog, topic: str, kafka: KafkaServer
+    ) -> None:
+        await log.append(topic, 0, [(None, b"%d" % n) for n in range(10)])
+        with admin_client(kafka.bootstrap, SOON) as admin:
+            admin.delete_records({TopicPartition(topic, 0): 5})
+        assert [record.offset for record in await read_until(log, topic, 0, 9, after=4)] == [5, 6, 7, 8, 9]
+        with pytest.raises(PositionTooOld):
+            await log.read(topic, 0, 3, 10)
+
+    async def test_a_killed_broker_is_waited_for_and_nothing_is_appended_twice(self, kafka_alone: KafkaServer) -> None:
+        topic = "laws"
+        with admin_client(kafka_alone.bootstrap, SOON) as admin:
+            admin.create_topics({topic: {"num_partitions": 1}}, wait_for_metadata=True)
+        log = KafkaLog(Kafka(bootstrap=kafka_alone.bootstrap))
+        try:
+            await log.append(topic, 0, [(None, b"0")])
+            await asyncio.to_thread(kafka_alone.kill)
+            appending = asyncio.create_task(log.append(topic, 0, [(None, b"1"), (None, b"2")]))
+            await asyncio.to_thread(kafka_alone.start)
+            await asyncio.wait_for(appending, SOON)
+            assert [record.value for record in await read_until(log, topic, 0, 2)] == [b"0", b"1", b"2"]
+        finally:
+            await log.close()
+
+    async def test_no_broker_is_a_named_error(self) -> None:
+        log = KafkaLog(Kafka(bootstrap="127.0.0.1:1"))
+        with pytest.raises(DependencyUnreachable, match=r"127\.0\.0\.1:1"):
+            await log.append("events", 0, [(None, b"a")])
+        with pytest.raises(DependencyUnreachable, match=r"127\.0\.0\.1:1"):
+            await log.end("events", 0)
+        await log.close()

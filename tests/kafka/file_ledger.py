@@ -1,6 +1,6 @@
 """A PartitionOwner on files: fence, position and a ledger of what was applied, shared by processes, without Redis.
 
-Run as a program it is a worker process: `python ledger.py FOLDER`, with settings from ORCHESTRATOR_ variables.
+Run as a program it is a worker process: `python file_ledger.py FOLDER`, with settings from ORCHESTRATOR_ variables.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Ledger:
         path = self.folder / f"{partition}.json"
         with (self.folder / f"{partition}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            state = json.loads(path.read_text()) if path.exists() else {"epoch": 0, "next": 0, "seconds": 0}
+            state = json.loads(path.read_text()) if path.exists() else {"epoch": 0, "next": 0}
             yield state
             fresh = path.with_suffix(".new")
             fresh.write_text(json.dumps(state))
