@@ -34,14 +34,14 @@ class Process:
     def alive(self) -> bool:
         return self.popen.poll() is None
 
-    def signal(self, number: signal.Signals) -> None:
+    def tell(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             self.popen.send_signal(number)
 
     def end(self, number: signal.Signals = signal.SIGTERM, timeout: float = 30) -> int:
         """Signal and wait. A frozen process is woken first, or it could not hear."""
-        self.signal(signal.SIGCONT)
-        self.signal(number)
+        self.tell(signal.SIGCONT)
+        self.tell(number)
         return self.popen.wait(timeout)
 
     def said(self, text: str) -> bool:
@@ -161,7 +161,7 @@ class Installation:
     def close(self) -> None:
         for process in self.processes:
             if process.alive:
-                process.signal(signal.SIGCONT)
+                process.tell(signal.SIGCONT)
                 process.popen.kill()
             process.popen.wait()
 

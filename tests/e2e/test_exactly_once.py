@@ -48,7 +48,7 @@ class Publisher:
     def __init__(self, settings: Settings, log: KafkaLog, seed: int) -> None:
         self.settings, self.log = settings, log
         self.acknowledged: dict[str, set[str]] = {}
-        self.chance = random.Random(seed)  # noqa: S311 - a schedule, not a secret
+        self.chance = random.Random(seed)
         self.made = 0
 
     async def customers(self) -> None:
@@ -103,7 +103,7 @@ async def set_up(installation: Installation) -> None:
 
 async def nemesis(installation: Installation, seed: int, seconds: float) -> dict[str, int]:
     """Kill, stop and freeze workers and the dispatcher on a seeded schedule; whatever died is started again."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     workers = [installation.start("worker") for _ in range(3)]
     dispatchers = [installation.start("dispatcher")]
     done = {"kill": 0, "term": 0, "freeze": 0, "dispatcher": 0}
@@ -118,9 +118,9 @@ async def nemesis(installation: Installation, seed: int, seconds: float) -> dict
             dispatchers[0] = installation.start("dispatcher")
         elif action == "freeze":
             # Longer than the session timeout of 6 s: the partitions move, then the zombie wakes with full hands.
-            workers[place].signal(signal.SIGSTOP)
+            workers[place].tell(signal.SIGSTOP)
             await asyncio.sleep(7.5)
-            workers[place].signal(signal.SIGCONT)
+            workers[place].tell(signal.SIGCONT)
         else:
             await asyncio.to_thread(workers[place].end, signal.SIGKILL if action == "kill" else signal.SIGTERM)
             workers[place] = installation.start("worker")

@@ -39,7 +39,7 @@ HOUR = 3_600_000
 
 def log_of(seed: int, customers: int = 12, length: int = 300) -> list[bytes]:
     """A partition's log: a program, customers, ticks, and the events of a few weeks."""
-    chance = random.Random(seed)  # noqa: S311 - a test's world, not a secret
+    chance = random.Random(seed)
     body = program_body(FILES)
     from orchestrator.language.journeys import version_of_body
 
@@ -176,7 +176,7 @@ async def test_a_lost_answer_is_not_repeated_blindly(redis_client: redis.asyncio
     owner = await partitions_of(redis_client)
     await owner.acquire(0)
     log = as_records(log_of(3))
-    commit, lost = owner._store._commit, []  # noqa: SLF001 - the answer is lost inside the client
+    commit, lost = owner._store._commit, []
 
     async def losing(**arguments: Any) -> Any:
         answer = await commit(**arguments)
@@ -185,7 +185,7 @@ async def test_a_lost_answer_is_not_repeated_blindly(redis_client: redis.asyncio
             raise redis.exceptions.ConnectionError("the answer was lost")
         return answer
 
-    owner._store._commit = losing  # noqa: SLF001
+    owner._store._commit = losing
     await owner.apply(0, log)
     assert lost
     alone = await partitions_of(redis_client)
