@@ -204,6 +204,8 @@ class MessageBounced(MessageFact):
 class MessageFailed(MessageFact):
     """The message was not sent, or the provider gave it up."""
 
+    permanent: bool | None = Field(default=None, description="True when the address will never work.")
+
 
 class MessageUnsubscribed(MessageFact):
     """The customer wants no more of these messages on this channel."""

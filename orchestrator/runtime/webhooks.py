@@ -57,6 +57,8 @@ _TYPES: Final[Mapping[FeedbackKind, str]] = {
 _ENDS: Final = {FeedbackKind.SENT: "sent", FeedbackKind.FAILED: "failed"}
 #: Kinds that may carry whether a machine did it.
 _MACHINES: Final = (FeedbackKind.OPENED, FeedbackKind.CLICKED)
+#: Kinds that say whether the address will ever work again.
+_UNDELIVERED: Final = (FeedbackKind.BOUNCED, FeedbackKind.FAILED)
 #: Letters of a reply that go into the event; the rest of a long mail decides nothing.
 _TEXT = 10_000
 #: Feedbacks of one callback that are worked on at a time, each on a connection to Redis.
@@ -189,7 +191,7 @@ def _refusal(feedback: Feedback) -> tuple[str, Scope] | None:
         return "unsubscribed", "all" if feedback.sender else "marketing"
     if feedback.kind is FeedbackKind.COMPLAINED:
         return "complained", "all"
-    if feedback.kind is FeedbackKind.BOUNCED and feedback.permanent:
+    if feedback.kind in _UNDELIVERED and feedback.permanent:
         return "bounced", "all"
     return None
 
@@ -214,7 +216,7 @@ def _event(provider: str, channel: str, fact: _Fact, now: int) -> Event:
             data["reason"] = _text(feedback.reason, 1024)
         if feedback.kind in _MACHINES:
             data["machine"] = feedback.machine
-        if feedback.kind is FeedbackKind.BOUNCED:
+        if feedback.kind in _UNDELIVERED:
             data["permanent"] = feedback.permanent
     if feedback.provider_id:
         data["provider_id"] = _text(feedback.provider_id, 256)
