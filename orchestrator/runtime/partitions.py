@@ -91,7 +91,7 @@ class Partitions:
         control = position.control
         context = await self._patiently(lambda: self._catalogue.context(control.programs, control.unhealthy))
         self._owned[partition] = _Owned(position, context)
-        log.info("partition %d acquired: epoch %d, offset %d", partition, position.epoch, position.offset)
+        log.info("partition %d acquired: epoch %s, offset %d", partition, position.epoch, position.offset)
         return position.offset + 1
 
     async def release(self, partition: int) -> None:

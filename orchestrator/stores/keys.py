@@ -3,7 +3,7 @@
 Keys of a partition carry its hash tag `{n}`, so that a commit is one script on one slot of Redis Cluster.
 
     o:{n}:c:<customer>     string   the customer's document (msgpack)
-    o:{n}:meta             hash     epoch, seq, offset, clock, control: fence and position
+    o:{n}:meta             hash     epoch, acquired, seq, offset, clock, control: fence and position
     o:{n}:timers           zset     customer → ms of the customer's earliest wait
     o:{n}:send:<send_id>   hash     row, status, attempt, provider, provider_id, updated: one send's life (outbox.py)
     o:{n}:planned          zset     send_id → ms not before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +44,7 @@ class Control(msgspec.Struct, array_like=True):
 class Position:
     """Where a partition stands: `offset` of the last record applied (-1: none), `clock` the last tick (ms)."""
 
-    epoch: int
+    epoch: str
     seq: int
     offset: int
     clock: int
@@ -72,16 +73,21 @@ class PartitionState:
         self._commit = script(client, "commit")
 
     async def acquire(self, partition: int) -> Position:
-        """Move the fence (older owners can no longer commit), then read where the partition stands."""
+        """Move the fence (older owners can no longer commit), then read where the partition stands.
+
+        The epoch counts acquisitions and carries a random part: a Redis that was rolled back would count up to an old
+        owner's number again.
+        """
         meta = keys.meta(partition)
+        epoch = f"{await self._redis.hincrby(meta, 'acquired', 1)}-{secrets.token_hex(6)}"
         pipe = self._redis.pipeline(transaction=True)
-        pipe.hincrby(meta, "epoch", 1)
+        pipe.hset(meta, "epoch", epoch)
         pipe.hgetall(meta)
         answers: list[Any] = await pipe.execute()
-        epoch, stored = answers
+        stored = answers[1]
         control = stored.get(b"control")
         return Position(
-            epoch=int(epoch),
+            epoch=epoch,
             seq=int(stored.get(b"seq", 0)),
             offset=int(stored.get(b"offset", -1)),
             clock=int(stored.get(b"clock", 0)),
@@ -128,8 +134,9 @@ class PartitionState:
         position.seq += 1
 
     async def _landed(self, partition: int, position: Position) -> bool:
-        epoch, seq = await self._redis.hmget(keys.meta(partition), "epoch", "seq")
-        return epoch is not None and int(epoch) == position.epoch and int(seq or 0) == position.seq + 1
+        found: list[Any] = await self._redis.hmget(keys.meta(partition), "epoch", "seq")
+        epoch, seq = found
+        return epoch is not None and epoch.decode() == position.epoch and int(seq or 0) == position.seq + 1
 
 
 def _arguments(partition: int, position: Position, batch: Batch) -> tuple[list[str], list[bytes | str | int]]:

@@ -57,7 +57,7 @@ def replay(
             program = program_of(ref)
             contexts[ref] = Context(program=program, seed=seed, older=dict(older))
             older.update({journey.version: journey for journey in program.journeys.values()})
-    start = Position(epoch=0, seq=0, offset=-1, clock=0, control=Control())
+    start = Position(epoch="", seq=0, offset=-1, clock=0, control=Control())
     origin = f"kafka:{topics.events}/{partition}"
     run = BatchRun(Context(program=EMPTY, seed=seed), start, _Documents(), Due(), contexts, topics, origin)
     run.run(reads)
