@@ -130,6 +130,7 @@ def test_nothing_of_jinja_is_in_reach() -> None:
     for name in ("range", "dict", "lipsum", "cycler", "joiner", "namespace", "self", "caller", "varargs"):
         with pytest.raises(TemplateFailed):
             show("{{ " + name + " }}")
+        assert show("{% if " + name + " %}there{% else %}absent{% endif %}") == "absent"
 
 
 def test_a_loop_sees_a_hundred_items_and_output_is_capped() -> None:
@@ -146,6 +147,11 @@ def test_the_dearest_allowed_template_ends_soon() -> None:
     started = time.perf_counter()
     show(source, order={"x": [{"n": n} for n in range(100)]})
     assert time.perf_counter() - started < 2
+
+
+def test_three_loops_inside_each_other_are_named_as_the_fault() -> None:
+    with pytest.raises(TemplateFault, match="more than 2 loops"):
+        check(RUNAWAYS["loop over a loop"])
 
 
 def test_facts_that_are_not_plain_are_refused() -> None:
