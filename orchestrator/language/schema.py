@@ -269,6 +269,7 @@ def policy_schema() -> Schema:
             {
                 "cost": money,
                 "consent_loss": money,
+                "credit_window": _duration(""),
                 "consent": _object(
                     described(ConsentForm, {"marketing": consent, "service": consent}),
                     [],
@@ -289,6 +290,14 @@ def policy_schema() -> Schema:
         "holdout": _share(""),
         "credit_window": _duration(""),
         "exploration": _share(""),
+        "reply_value": money,
+        "choice": {
+            "type": "string",
+            "pattern": r"^[a-z][a-z0-9_]*(:[a-z0-9_.-]+)?$",
+            "examples": ["auto", "fixed:email"],
+        },
+        "nothing": {"enum": ["never", "allowed"]},
+        "repeat_after": _duration(""),
         "channels": {
             "type": "object",
             "properties": dict.fromkeys(CHANNELS, channel),

@@ -311,6 +311,8 @@ class _Checker:
         if isinstance(node, nodes.Name):
             if node.ctx != "load":
                 _refuse(node, "set is not allowed: use the value where it is needed")
+            if node.name in ("self", "super"):
+                _refuse(node, f"'{node.name}' is not a fact: write a name such as product.name")
             if node.name not in local:
                 self.names.add(node.name)
         elif isinstance(node, nodes.Getattr):

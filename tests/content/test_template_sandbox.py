@@ -35,6 +35,8 @@ ESCAPES = {
     "CVE-2024-56201 include by name": "{% include '{0}' %}",
     "classic subclasses": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
     "classic globals": "{{ self.__init__.__globals__ }}",
+    "self alone": "{% if self %}x{% endif %}",
+    "super": "{{ super }}",
     "cycler": "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
     "lipsum": "{{ lipsum.__globals__ }}",
     "namespace": "{% set n = namespace(x=1) %}{{ n.x }}",
@@ -127,7 +129,7 @@ def test_names_are_keys_never_attributes_or_methods() -> None:
 
 
 def test_nothing_of_jinja_is_in_reach() -> None:
-    for name in ("range", "dict", "lipsum", "cycler", "joiner", "namespace", "self", "caller", "varargs"):
+    for name in ("range", "dict", "lipsum", "cycler", "joiner", "namespace", "caller", "varargs"):
         with pytest.raises(TemplateFailed):
             show("{{ " + name + " }}")
         assert show("{% if " + name + " %}there{% else %}absent{% endif %}") == "absent"

@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.language.durations import DAY
+from orchestrator.language.faults import keys_of
 from orchestrator.language.load import load
-from orchestrator.language.policy import DEFAULT, parse_policy
+from orchestrator.language.policy import DEFAULT, ChannelForm, PolicyForm, parse_policy
 from orchestrator.language.program import Cap, ChannelPolicy, Policy, QuietHours
 
 FULL = """
@@ -55,15 +56,15 @@ def test_what_is_left_away_has_a_default() -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("curency: EUR", "1:1: unknown key 'curency' — did you mean 'currency'? (known here: currency, margin, "
-         "response_value, time_zone, cap, quiet_hours, holdout, credit_window, exploration, channels)"),
+        ("curency: EUR", "1:1: unknown key 'curency' — did you mean 'currency'? "
+         f"(known here: {', '.join(keys_of(PolicyForm))})"),
         ("currency: euro", "1:11: 'euro' is not a currency (write three capital letters such as EUR)"),
         ("margin: 0.35", "1:9: '0.35' is not a share (write '35%')"),
         ("time_zone: London", "1:12: 'London' is not a time zone (write a name such as Europe/London)"),
         ("time_zone: ../../etc/passwd", "1:12: '../../etc/passwd' is not a time zone (write a name such as Europe/London)"),
         ("response_value: -1", "1:17: '-1' is not an amount (write a number such as 0.05)"),
         ("response_value: 40p", "1:17: '40p' is not an amount (write a number such as 0.05)"),
-        ("channels: {email: {price: 1}}", "1:20: unknown key 'price' (known here: cost, consent_loss, consent)"),
+        ("channels: {email: {price: 1}}", f"1:20: unknown key 'price' (known here: {', '.join(keys_of(ChannelForm))})"),
         ("channels: {email: {consent: {marketing: yes}}}", "1:41: unknown word 'yes' (write opt_in or opt_out)"),
         ("channels: {e-mail: {cost: 1}}", "1:12: 'e-mail' is not a channel name (write a snake_case word)"),
         ("channels: [email]", "1:11: a list is not a mapping (write 'key: value' lines)"),
