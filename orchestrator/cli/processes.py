@@ -32,9 +32,7 @@ def gateway() -> None:
     """Take events, provider callbacks and unsubscribes over HTTP."""
     from orchestrator.runtime.gateway_process import serve_gateway
 
-    settings = load()
-    _log_to_stderr()
-    asyncio.run(serve_gateway(settings))
+    _run(serve_gateway)
 
 
 def ingest() -> None:

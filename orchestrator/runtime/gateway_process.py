@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -12,6 +16,14 @@ from orchestrator.runtime.gateway import build_gateway
 from orchestrator.runtime.kafka_log import KafkaLog
 from orchestrator.settings import Settings
 from orchestrator.stores.client import connect
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process it is part of: uvicorn would raise them again before we can clean up."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 def http_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
@@ -27,11 +39,14 @@ def http_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
         log_config=None,
         timeout_graceful_shutdown=10,
     )
-    return uvicorn.Server(config)
+    return _Server(config)
 
 
-async def serve_gateway(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises SettingsInvalid when nobody could publish or a channel does not fit."""
+async def serve_gateway(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; requests under way are answered first.
+
+    Raises SettingsInvalid when nobody could publish or a channel does not fit.
+    """
     if not settings.gateway.keys:
         raise SettingsInvalid(
             "gateway.keys is empty, so nobody may publish",
@@ -41,9 +56,15 @@ async def serve_gateway(settings: Settings) -> None:
     log = KafkaLog(settings.kafka)
     redis = connect(settings.redis)
     app = build_gateway(settings, log, channels, redis, WallClock())
+    server = http_server(app, settings.gateway.host, settings.gateway.port)
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
     try:
-        await http_server(app, settings.gateway.host, settings.gateway.port).serve()
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
     finally:
+        stopping.cancel()
         for channel in channels.values():
             await channel.close()
         await log.close()
