@@ -29,7 +29,11 @@ class Threads:
 
     async def call(self, function: Callable[[], T], timeout: float) -> T:  # noqa: ASYNC109 (the total one is told apart)
         """The function's result. Raises NeverStarted, or TimeoutError while the call goes on unheard."""
-        job = self._pool.submit(function)
+        try:
+            job = self._pool.submit(function)
+        except RuntimeError:
+            # The pool is closed.
+            raise NeverStarted from None
         answer = asyncio.wrap_future(job)
         # A late error would otherwise be reported as never read.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from channel_tools import Channels, Write
@@ -189,3 +192,28 @@ async def test_before_the_request_nothing_is_sent(channels: Channels, fakes: Pro
             expected = (Outcome.NOT_SENT, Next.RETRY, "connect")
             assert (receipt.outcome, receipt.next, receipt.code) == expected, (provider, base_url)
     assert len(fakes.ledger) == 0
+
+
+async def test_a_connection_that_never_comes_is_not_sent(
+    channels: Channels, fakes: ProviderFakes, write: Write
+) -> None:
+    """A host that answers no connection: with the queue of a listening socket full, Linux lets further calls wait."""
+    with socket.socket() as listener, contextlib.ExitStack() as open_calls:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            caller = open_calls.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(listener.getsockname())
+        host, port = listener.getsockname()
+        for provider in PROVIDERS:
+            address = {"host": host, "port": port} if provider == "smtp" else {"base_url": f"http://{host}:{port}"}
+            if provider == "webpush":
+                address = {"allowed_hosts": [f"{host}:{port}"]}
+            # FCM's login works; the call itself finds nobody.
+            channel = channels.make(provider, timeout=1.0, **address)
+            message = write(channel)
+            if provider == "webpush":
+                message = replace(message, to={**message.to, "endpoint": f"http://{host}:{port}/push/1"})
+            receipt = await channel.send(channel.build(message))
+            assert (receipt.outcome, receipt.next, receipt.code) == (Outcome.NOT_SENT, Next.RETRY, "connect"), provider

@@ -25,7 +25,7 @@ from orchestrator.contracts.receipts import Callback, Feedback, Next, Outcome, R
 from orchestrator.errors import MessageRefused
 from orchestrator_channels import _answers, _building
 from orchestrator_channels._answers import Verdict
-from orchestrator_channels._threads import Threads
+from orchestrator_channels._threads import CONNECT_SHARE, READ_SHARE, Threads
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 #: FCM's limit on notification and data together, in bytes.
@@ -123,7 +123,8 @@ class Fcm:
         # One at a time, so one thread.
         self._threads = Threads("fcm-login", 1)
         limits = httpx.Limits(max_connections=settings.connections, max_keepalive_connections=settings.connections)
-        self._client = httpx.AsyncClient(timeout=settings.timeout, limits=limits, trust_env=False)
+        timeout = httpx.Timeout(settings.timeout * READ_SHARE, connect=settings.timeout * CONNECT_SHARE)
+        self._client = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
 
     def build(self, message: OutgoingMessage) -> Request:
         if not isinstance(message.to, str) or not message.to.strip() or not message.to.isascii():

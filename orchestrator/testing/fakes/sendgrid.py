@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 from email.utils import formatdate
+from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -56,11 +57,13 @@ class FakeSendGrid:
             return _error(400, problem, problem.partition(":")[0].removeprefix("$."))
         if not body.get("content") and not body.get("template_id"):
             return _error(400, "Unless a valid template_id is provided, the content parameter is required.", "content")
-        first = body["personalizations"][0]
+        first: dict[str, Any] = next(iter(body["personalizations"]), {})
+        if not first.get("to"):
+            return _error(400, "The to array is required, and must have at least one object.", "personalizations.0.to")
         if not body.get("subject") and not first.get("subject"):
             return _error(400, "The subject is required.", "subject")
         to = first["to"][0]["email"]
-        parts = {part["type"]: part["value"] for part in body["content"]}
+        parts = {part["type"]: part["value"] for part in body.get("content", ())}
 
         def accept() -> Response:
             entry = self._world.accept(
@@ -69,7 +72,7 @@ class FakeSendGrid:
                 send_id=(body.get("custom_args") or {}).get("send_id", ""),
                 to=to,
                 content={
-                    "subject": body["subject"],
+                    "subject": body.get("subject") or first["subject"],
                     "text": parts.get("text/plain", ""),
                     "html": parts.get("text/html", ""),
                 },
