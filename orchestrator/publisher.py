@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.errors import DependencyUnreachable
 from orchestrator.imports import deprecations_ignored
-from orchestrator.runtime.kafka_admin import reachable
+from orchestrator.runtime.kafka_admin import connected
 
 with deprecations_ignored():
     from kafka import KafkaProducer
@@ -38,18 +38,19 @@ class Publisher:
         self._bootstrap = bootstrap
         self._timeout = timeout
         self._failure: KafkaError | None = None
-        with reachable(bootstrap, timeout), deprecations_ignored():
-            self._producer = KafkaProducer(
-                bootstrap_servers=bootstrap.split(","),
-                acks="all",
-                enable_idempotence=True,
-                compression_type="lz4",
-                linger_ms=5,
-                max_block_ms=round(timeout * 1000),
-                delivery_timeout_ms=round(timeout * 1000),
-                request_timeout_ms=round(timeout * 500),
-                **security,
-            )
+        self._producer = connected(
+            KafkaProducer,
+            bootstrap,
+            timeout,
+            acks="all",
+            enable_idempotence=True,
+            compression_type="gzip",
+            linger_ms=5,
+            max_block_ms=round(timeout * 1000),
+            delivery_timeout_ms=round(timeout * 1000),
+            request_timeout_ms=round(timeout * 500),
+            **security,
+        )
 
     def publish(self, event: dict[str, Any]) -> None:
         """Hand an event over; `flush` tells whether it arrived.

@@ -1,11 +1,11 @@
-"""A short-lived administrative connection to Kafka: `admin_client()`."""
+"""Connecting kafka-python's clients: `connected()`, and the administrative `admin_client()`."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from orchestrator.errors import DependencyUnreachable
 from orchestrator.imports import deprecations_ignored
@@ -16,48 +16,45 @@ with deprecations_ignored():
     from kafka.net.compat import KafkaNetClient
 
 
+Client = TypeVar("Client")
+
 FIX = "start Kafka, or correct kafka.bootstrap (ORCHESTRATOR_KAFKA__BOOTSTRAP)"
 
 
-@contextlib.contextmanager
-def reachable(bootstrap: str, timeout: float) -> Iterator[None]:
-    """Around connecting a kafka-python client: what goes wrong is DependencyUnreachable.
+def connected(kind: Callable[..., Client], bootstrap: str, timeout: float, **config: Any) -> Client:
+    """A connected client of kafka-python. Raises DependencyUnreachable when no broker answers in `timeout` seconds.
 
-    A broker that does not even listen is found by a plain connection first: kafka-python leaves its sockets open when
-    it cannot connect.
+    A broker that does not even listen is found by a plain connection first, and a client that fails in its constructor
+    is closed from here: kafka-python leaves its thread and sockets open in both cases.
     """
     if not any(_listens(address, timeout) for address in bootstrap.split(",")):
         raise DependencyUnreachable(f"nothing listens at {bootstrap}", fix=FIX)
+    networks: list[KafkaNetClient] = []
+
+    def remembered(**network: Any) -> KafkaNetClient:
+        networks.append(KafkaNetClient(**network))
+        return networks[-1]
+
     try:
-        yield
-    except (KafkaError, OSError) as problem:
-        raise DependencyUnreachable(f"Kafka at {bootstrap} does not answer: {problem}", fix=FIX) from problem
+        with deprecations_ignored():
+            return kind(
+                bootstrap_servers=bootstrap.split(","),
+                bootstrap_timeout_ms=round(timeout * 1000),
+                kafka_client=remembered,
+                **config,
+            )
+    except BaseException as problem:
+        for network in networks:
+            network.close()
+        if isinstance(problem, KafkaError | OSError):
+            raise DependencyUnreachable(f"Kafka at {bootstrap} does not answer: {problem}", fix=FIX) from problem
+        raise
 
 
 @contextlib.contextmanager
 def admin_client(bootstrap: str, timeout: float, **security: Any) -> Iterator[KafkaAdminClient]:
     """A connected client. Raises DependencyUnreachable when no broker answers within `timeout` seconds."""
-    milliseconds = round(timeout * 1000)
-    networks: list[KafkaNetClient] = []
-
-    def remembered(**config: Any) -> KafkaNetClient:
-        networks.append(KafkaNetClient(**config))
-        return networks[-1]
-
-    with reachable(bootstrap, timeout), deprecations_ignored():
-        try:
-            client = KafkaAdminClient(
-                bootstrap_servers=bootstrap.split(","),
-                bootstrap_timeout_ms=milliseconds,
-                request_timeout_ms=milliseconds,
-                kafka_client=remembered,
-                **security,
-            )
-        except BaseException:
-            # A constructor that fails leaves its thread and sockets behind.
-            for network in networks:
-                network.close()
-            raise
+    client = connected(KafkaAdminClient, bootstrap, timeout, request_timeout_ms=round(timeout * 1000), **security)
     try:
         yield client
     finally:

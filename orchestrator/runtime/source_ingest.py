@@ -85,6 +85,8 @@ class SourceIngest:
         #: True while something it needs is away.
         self.waiting = False
         self._stop = asyncio.Event()
+        #: How often the group has assigned partitions to us.
+        self.assignments = 0
         #: Where each source partition of ours stands: its next offset.
         self.positions: dict[TopicPartition, int] = {}
 
@@ -98,8 +100,10 @@ class SourceIngest:
             consumer.subscribe(topics=self._settings.topics.sources, listener=_Assignment(self, consumer))
             while not stop.is_set():
                 found = await consumer.getmany(timeout_ms=WAIT_MS, max_records=MAX_RECORDS)
+                assignment = self.assignments
                 for tp, records in found.items():
-                    if not stop.is_set():
+                    # What was fetched before a rebalance is left to whoever owns the partition now.
+                    if not stop.is_set() and assignment == self.assignments:
                         await self._forward(consumer, tp, records)
         finally:
             await consumer.stop()
@@ -120,6 +124,7 @@ class SourceIngest:
             if noted > end:
                 await self._client.hset(keys.ingest(tp.topic), str(tp.partition), str(start))
             self.positions[tp] = start
+            consumer.resume(tp)
             logger.info("source %s/%d: begins at %d of %d", tp.topic, tp.partition, start, end)
 
     async def _forward(self, consumer: AIOKafkaConsumer, tp: TopicPartition, records: list[LogRecord]) -> None:
@@ -193,7 +198,10 @@ class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         """What is under way finishes by itself: forwarding twice does no harm."""
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Nothing is read until each partition stands where it has to."""
         assigned = list(assigned)
+        self._ingest.assignments += 1
+        self._consumer.pause(*assigned)
         await self._ingest.patiently(lambda: self._ingest.begin(self._consumer, assigned))
 
 

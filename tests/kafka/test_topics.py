@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from kafka_tools import settings_for
 from typer.testing import CliRunner
@@ -18,8 +20,13 @@ with deprecations_ignored():
 
 
 def alter(settings: Settings, topic: str, name: str, value: str) -> None:
+    """Change a topic's setting, and wait until the broker knows it."""
+    deadline = time.monotonic() + 10
     with admin_client(settings.kafka.bootstrap, 10.0) as admin:
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {name: value})])
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, None)
+        while admin.describe_configs([resource], config_filter="all")["topic"][topic][name]["value"] != value:
+            assert time.monotonic() < deadline
 
 
 def test_creates_what_is_missing_and_leaves_the_rest(kafka: KafkaServer) -> None:
