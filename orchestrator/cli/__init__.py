@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import doctor, events, journeys, processes, schemas, topics
+from orchestrator.cli import demo, dev, doctor, events, journeys, processes, schemas, topics
 from orchestrator.errors import OrchestratorError
 
 app = typer.Typer(
@@ -22,6 +22,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command(name="demo")(demo.demo)
+app.command(name="dev")(dev.dev)
 app.add_typer(journeys.app, name="journeys")
 app.add_typer(events.app, name="events")
 app.add_typer(topics.app, name="topics")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import gzip
+import random
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import capwords
 from zoneinfo import ZoneInfo
@@ -102,3 +103,11 @@ def _order(invoice: str, rows: list[dict[str, str]], names: dict[str, str]) -> O
         carriage=round(carriage, 2),
         left_out=left_out,
     )
+
+
+def some(orders: list[Order], *, customers: int, days: int, seed: int) -> list[Order]:
+    """The orders of a drawn part of the customers in the first `days` of the slice, in the order of time."""
+    everybody = sorted({order.customer for order in orders})
+    drawn = set(random.Random(seed).sample(everybody, min(customers, len(everybody))))  # noqa: S311 - repeatable
+    end = min(order.at for order in orders) + timedelta(days=days)
+    return [order for order in orders if order.customer in drawn and order.at < end]

@@ -149,7 +149,7 @@ def test_it_ends_with_its_owner_and_the_next_owner_finds_the_data(tmp_path: Path
         "print(local.pid, flush=True)\n"
         "sys.stdin.read()\n"
     )
-    owner = subprocess.Popen(  # noqa: S603
+    owner = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert owner.stdout is not None
