@@ -1,25 +1,25 @@
 """What comes back to a send: provider feedback and customers' answers. The learning step of one event.
 
-Opens never teach: mailboxes fetch images by themselves. A human click or a reply is a response, credited once, to its
-send, within the policy's window.
+A human click or a reply is a response, credited once, to its send, within the channel's window. Human opens count only
+where they can be told from a machine's. A purchase soon after a response feeds the value of responses, not the rate.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.contracts.records import Event
+from orchestrator.engine import evidence
 from orchestrator.engine.context import Turn
-from orchestrator.engine.state import OpenSend, Run
-from orchestrator.language.program import Policy
-from orchestrator.learning.cells import Cell
+from orchestrator.engine.scope import revenue_of
+from orchestrator.engine.state import DELIVERED, FAILED, SENT, OpenSend, Run
+from orchestrator.learning.cells import OPENS_SEEN
 
 #: A message that is nothing but one of these words ends contact on its channel (CTIA, TCPA; and "please" with them).
 STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"})
 START_WORDS = frozenset({"start", "unstop"})
 _POLITE = frozenset({"please", "now", "all", "me", "thanks"})
-
-_PLANNED, _SENT, _DELIVERED, _FAILED = range(4)
 
 
 def reply_word(text: str) -> str:
@@ -34,11 +34,16 @@ def reply_word(text: str) -> str:
     return ""
 
 
-def learn(turn: Turn, event: Event) -> None:
-    """Apply feedback about one of the customer's sends; other events pass through."""
+def learn(turn: Turn, event: Event, labels: Sequence[str] = ()) -> None:
+    """Apply feedback about one of the customer's sends; other events pass through.
+
+    `labels` are the customer's segments before the event.
+    """
     handler = _HANDLERS.get(event.type)
     if handler is not None:
         handler(turn, event)
+    elif event.type == "customer_updated" and turn.customer.responses:
+        evidence.moved(turn, labels)
 
 
 def _open_send(turn: Turn, event: Event) -> OpenSend | None:
@@ -58,8 +63,8 @@ def _reported(turn: Turn, event: Event) -> None:
     sent = _open_send(turn, event)
     if sent is None:
         return
-    rank = _DELIVERED if event.type == "message_delivered" else _SENT
-    if rank > sent.rank and sent.rank != _FAILED:
+    rank = DELIVERED if event.type == "message_delivered" else SENT
+    if rank > sent.rank and sent.rank != FAILED:
         sent.rank = rank
 
 
@@ -70,17 +75,30 @@ def _failed(turn: Turn, event: Event) -> None:
     if event.data.get("permanent") and sent is not None:
         kind = {"email": "email", "sms": "phone"}.get(sent.channel, sent.channel)
         customer.addresses.pop(kind, None)
-    if sent is None or sent.rank == _FAILED or sent.answered:
+    if sent is None or sent.rank == FAILED or sent.answered:
         return
-    sent.rank = _FAILED
+    sent.rank = FAILED
     customer.contacts = [contact for contact in customer.contacts if contact.send_id != sent.send_id]
-    cell = customer.responses.get(sent.channel)
-    if cell is not None:
-        cell.sent(turn.at, -1.0)
+    if sent.counted:
+        evidence.taken_back(turn, sent)
+
+
+def _opened(turn: Turn, event: Event) -> None:
+    sent = _open_send(turn, event)
+    if sent is None or sent.channel not in OPENS_SEEN:
+        return
+    if event.data.get("machine"):
+        evidence.machine(turn, sent.channel)
+    elif not sent.opened and sent.rank != FAILED and _in_time(turn, event, sent):
+        sent.opened = True
+        if sent.counted and not sent.answered:
+            evidence.opened(turn, sent)
 
 
 def _clicked(turn: Turn, event: Event) -> None:
-    if not event.data.get("machine"):
+    if event.data.get("machine"):
+        _opened(turn, event)
+    else:
         _respond(turn, event, _open_send(turn, event), None)
 
 
@@ -92,6 +110,7 @@ def _replied(turn: Turn, event: Event) -> None:
     if word and isinstance(channel, str):
         consent(turn, channel, given=word == "start", purposes=("marketing", "service"))
         if word == "stop":
+            evidence.lost(turn, channel)
             return
     _respond(turn, event, sent, event.data)
 
@@ -100,7 +119,20 @@ def _unsubscribed(turn: Turn, event: Event) -> None:
     sent = _open_send(turn, event)
     channel = event.data.get("channel") or (sent.channel if sent else None)
     if isinstance(channel, str):
+        if turn.customer.consents.get(channel, {}).get("marketing") is not False:
+            evidence.lost(turn, channel, evidence.COMPLAINT if event.type == "message_complained" else 1.0)
         consent(turn, channel, given=False, purposes=("marketing",))
+
+
+def _bought(turn: Turn, event: Event) -> None:
+    """Credit a purchase to the send it names, else to the last response of the day before it."""
+    sent = _open_send(turn, event)
+    if sent is None:
+        after = event.time - evidence.VALUE_WINDOW_MS
+        answered = [one for one in turn.customer.open_sends if after <= one.answered_at <= event.time]
+        sent = max(answered, key=lambda one: one.answered_at, default=None)
+    if sent is not None and sent.counted:
+        evidence.bought(turn, sent, turn.context.program.policy.margin * revenue_of(event.data))
 
 
 def consent(turn: Turn, channel: str, *, given: bool, purposes: tuple[str, ...]) -> None:
@@ -113,20 +145,22 @@ def consent(turn: Turn, channel: str, *, given: bool, purposes: tuple[str, ...])
 def _respond(turn: Turn, event: Event, sent: OpenSend | None, reply: dict[str, Any] | None) -> None:
     if sent is None:
         return
-    policy: Policy = turn.context.program.policy
     run = next((run for run in turn.customer.runs if run.id == sent.run_id), None)
     if run is not None and run.sends and run.sends[-1][1] == sent.send_id:
         _tell(run, reply)
-    if sent.answered or event.time > sent.at + policy.credit_window:
+    if sent.answered or not _in_time(turn, event, sent):
         return
-    sent.answered = True
-    if sent.rank == _FAILED:
+    sent.answered, sent.answered_at = True, event.time
+    if sent.rank == FAILED or not sent.counted:
         return
-    cell = turn.customer.responses.get(sent.channel)
-    if cell is None:
-        cell = turn.customer.responses[sent.channel] = Cell(at=turn.at)
-    cell.responded(turn.at)
+    value = 0.0 if reply is None else turn.context.program.policy.reply_value
+    evidence.responded(turn, sent, delay=max(0, event.time - sent.at), value=value)
+    sent.opened = sent.opened or sent.channel in OPENS_SEEN
     turn.result.count(f"responded:{sent.channel}")
+
+
+def _in_time(turn: Turn, event: Event, sent: OpenSend) -> bool:
+    return event.time <= sent.at + turn.context.program.policy.credit_window_of(sent.channel)
 
 
 def _tell(run: Run, reply: dict[str, Any] | None) -> None:
@@ -140,7 +174,9 @@ _HANDLERS = {
     "message_delivered": _reported,
     "message_failed": _failed,
     "message_bounced": _failed,
+    "message_opened": _opened,
     "message_clicked": _clicked,
+    "purchase": _bought,
     "reply": _replied,
     "message_unsubscribed": _unsubscribed,
     "message_complained": _unsubscribed,

@@ -9,9 +9,12 @@ from orchestrator.contracts.messages import OutboxRow
 from orchestrator.contracts.records import Event
 from orchestrator.engine.decision import Decision
 from orchestrator.engine.state import Customer
+from orchestrator.errors import OrchestratorError
 from orchestrator.language.program import Journey, Program
 from orchestrator.learning.chance import Draws
-from orchestrator.learning.choice import Priors
+from orchestrator.learning.choice import ChoicePolicy
+from orchestrator.learning.policies import BUILT_IN, PolicyMaker, make_policy
+from orchestrator.learning.priors import Priors
 
 
 @dataclass(slots=True)
@@ -23,17 +26,33 @@ class Context:
     priors: Priors = field(default_factory=Priors)
     #: Channels whose providers are all down.
     unhealthy: frozenset[str] = frozenset()
+    #: Channels whose callbacks do not come, and since when (ms): their silence teaches nothing.
+    stale: Mapping[str, int] = field(default_factory=dict)
     #: Versions that runs still stand on but the program has replaced.
     older: Mapping[str, Journey] = field(default_factory=dict)
     draws: Draws = field(default_factory=Draws)
+    #: Makers of policies of choice by name: the built-in ones and those that add-ons bring.
+    makers: Mapping[str, PolicyMaker] = field(default_factory=lambda: BUILT_IN)
+    #: The policy that `choice:` of the program's policy names.
+    choice: ChoicePolicy = field(init=False)
     by_version: dict[str, Journey] = field(init=False)
 
     def __post_init__(self) -> None:
+        try:
+            self.choice = make_policy(self.program.policy.choice, self.makers)
+        except ValueError as error:
+            raise OrchestratorError(
+                str(error), fix="install the package that brings it, or change `choice:`"
+            ) from error
         self.by_version = {**self.older, **{journey.version: journey for journey in self.program.journeys.values()}}
 
-    def with_health(self, unhealthy: frozenset[str]) -> Context:
-        """The same with other channels down."""
-        return replace(self, unhealthy=unhealthy)
+    def with_health(self, unhealthy: frozenset[str], stale: Mapping[str, int] | None = None) -> Context:
+        """The same with other channels down or without callbacks."""
+        return replace(self, unhealthy=unhealthy, stale=stale or {})
+
+    def with_priors(self, priors: Priors) -> Context:
+        """The same with another snapshot of shared beliefs."""
+        return replace(self, priors=priors)
 
 
 @dataclass(slots=True)
@@ -48,6 +67,8 @@ class Result:
     withdrawn: list[str] = field(default_factory=list)
     emitted: list[Event] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    #: What it adds to the partition's pooled sums of evidence (`learning.pooled`).
+    sums: dict[str, list[int]] = field(default_factory=dict)
 
     def count(self, name: str, by: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + by

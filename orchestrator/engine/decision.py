@@ -22,6 +22,17 @@ class Weighed(msgspec.Struct, array_like=False, omit_defaults=True):
     loss: float
     #: Probability with which the policy picks it.
     share: float
+    #: Messages to this customer on it of late, halved every 3.5 days.
+    pressure: float = 0.0
+
+
+class WeighedText(msgspec.Struct, omit_defaults=True):
+    """One message of a step with several, as the choice saw it: posterior Beta(a, b) in the customer's group."""
+
+    message: str
+    a: float
+    b: float
+    share: float
 
 
 class Decision(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -42,8 +53,16 @@ class Decision(msgspec.Struct, kw_only=True, omit_defaults=True):
     reason: str = ""
     #: Held until (ms).
     until: int = 0
-    #: Probability of the channel under the policy that ran.
+    #: Probability of this message on this channel under the policy that ran: the product of the next two.
     propensity: float = 0.0
+    channel_propensity: float = 0.0
+    message_propensity: float = 0.0
+    #: The policy of choice that ran (`choice:` of the policy).
+    policy: str = ""
+    #: Probability of sending nothing, where the policy may.
+    nothing: float = 0.0
+    #: The step's messages that could be shown, when there were several.
+    texts: list[WeighedText] = []
     #: How it was chosen: `only`, `best`, `explore`, `named`.
     mode: str = ""
     candidates: list[Weighed] = []
@@ -92,6 +111,8 @@ _EXCLUDED = {
 }
 _REASONS = {
     "no_channel": "no channel is left",
+    "seen": "she has seen each of the step's messages of late",
+    "not_worth": "no channel is worth its cost now",
     "cap": "the cap is reached",
     "quiet_hours": "quiet hours",
     "expired": "expired before it could go",

@@ -6,14 +6,17 @@ from typing import Any
 
 from orchestrator.contracts.messages import ADDRESS_OF_CHANNEL, OutboxRow
 from orchestrator.engine.context import Turn
-from orchestrator.engine.decision import Decision, Weighed
+from orchestrator.engine.decision import Decision, Weighed, WeighedText
+from orchestrator.engine.evidence import pending, sent
 from orchestrator.engine.guards import channel_policy, held_until, reachable
 from orchestrator.engine.scope import customer_value
-from orchestrator.engine.state import OPEN_SENDS, RECENT_CONTACTS, Contact, Held, OpenSend, Run
+from orchestrator.engine.state import FAILED, OPEN_SENDS, RECENT_CONTACTS, Contact, Held, OpenSend, Run
 from orchestrator.language.program import Journey, Send
-from orchestrator.learning.cells import Cell
-from orchestrator.learning.chance import digest, uniform
-from orchestrator.learning.choice import Candidate, candidate, choose
+from orchestrator.learning.chance import digest
+from orchestrator.learning.choice import NOTHING, Candidate, Situation, choose, posterior
+from orchestrator.learning.pooled import group_of
+from orchestrator.learning.pressure import pressure, step_of
+from orchestrator.learning.texts import choose_text
 
 
 def send_id_of(run: Run, send: Send) -> str:
@@ -27,14 +30,20 @@ def do_send(turn: Turn, journey: Journey, run: Run, send: Send) -> bool:
     deadline = held.until if held else turn.at + send.expires
     send_id = send_id_of(run, send)
     decision = _decision(turn, journey, run, send, send_id)
-    template = turn.context.program.messages.get(decision.message)
-    if template is None:
+    templates = turn.context.program.messages
+    texts = [name for name in send.messages if name in templates]
+    if not texts:
         return _skip(turn, journey, run, send, decision, "no_message")
     if held and turn.at >= deadline:
         return _skip(turn, journey, run, send, decision, "expired")
-    gate = reachable(turn, journey, run, send, template)
-    decision.excluded = gate.excluded
-    if not gate.channels:
+    if len(texts) > 1:
+        texts = _not_seen(turn, texts)
+        if not texts:
+            return _skip(turn, journey, run, send, decision, "seen")
+    gates = {name: reachable(turn, journey, run, send, templates[name]) for name in texts}
+    decision.excluded = gates[texts[0]].excluded
+    texts = [name for name in texts if gates[name].channels]
+    if not texts:
         return _skip(turn, journey, run, send, decision, "no_channel")
     free_at, why = held_until(turn, journey)
     if free_at > turn.at:
@@ -46,13 +55,17 @@ def do_send(turn: Turn, journey: Journey, run: Run, send: Send) -> bool:
         run.waiting, run.due = "send", until
         turn.result.count(f"held:{journey.slug}:{why}")
         return False
-    _choose(turn, send, decision, gate.channels)
+    _choose_text(turn, decision, texts)
+    decision.excluded = gates[decision.message].excluded
+    expected, tired = _choose_channel(turn, send, decision, gates[decision.message].channels)
+    if decision.channel == NOTHING:
+        return _skip(turn, journey, run, send, decision, "not_worth")
     if not run.first_send:
         run.first_send = turn.at
     if run.silent:
         decision.kind, decision.reason = "withheld", "holdout"
     else:
-        _reserve(turn, journey, run, decision)
+        _reserve(turn, journey, run, decision, expected, tired)
         turn.result.rows.append(_row(turn, journey, run, send, decision, deadline))
     return _over(turn, journey, run, send, decision)
 
@@ -71,13 +84,11 @@ def _over(turn: Turn, journey: Journey, run: Run, send: Send, decision: Decision
     return True
 
 
-def _message(turn: Turn, run: Run, send: Send, send_id: str) -> str:
-    """One of the step's messages, drawn evenly among those this run has not used."""
-    if len(send.messages) == 1:
-        return send.messages[0]
-    used = {sent.message for sent in turn.customer.open_sends if sent.run_id == run.id}
-    left = [name for name in send.messages if name not in used] or list(send.messages)
-    return left[int(uniform(turn.context.seed, "message", send_id) * len(left))]
+def _not_seen(turn: Turn, texts: list[str]) -> list[str]:
+    """The messages this customer has not been shown within the policy's time, by whatever journey."""
+    since = turn.at - turn.context.program.policy.repeat_after
+    seen = {one.message for one in turn.customer.open_sends if one.at > since and one.rank != FAILED}
+    return [name for name in texts if name not in seen]
 
 
 def _decision(turn: Turn, journey: Journey, run: Run, send: Send, send_id: str) -> Decision:
@@ -90,54 +101,101 @@ def _decision(turn: Turn, journey: Journey, run: Run, send: Send, send_id: str) 
         version=journey.version,
         run_id=run.id,
         step=send.path,
-        message=_message(turn, run, send, send_id),
+        message=send.messages[0] if len(send.messages) == 1 else "",
         purpose=journey.purpose,
         silent=run.silent,
     )
 
 
-def _choose(turn: Turn, send: Send, decision: Decision, channels: tuple[str, ...]) -> None:
-    policy = turn.context.program.policy
-    priors = turn.context.priors
+def _choose_text(turn: Turn, decision: Decision, texts: list[str]) -> None:
+    context = turn.context
+    chosen, weighed = choose_text(
+        texts,
+        group_of(turn.customer.segments),
+        context.priors,
+        exploration=context.program.policy.exploration,
+        seed=context.seed,
+        names=(decision.journey, turn.customer_id, decision.id),
+        draws=context.draws,
+    )
+    decision.message, decision.message_propensity = chosen.message, chosen.share
+    if len(weighed) > 1:
+        decision.texts = [WeighedText(one.message, one.a, one.b, one.share) for one in weighed]
+
+
+def _choose_channel(turn: Turn, send: Send, decision: Decision, channels: tuple[str, ...]) -> tuple[float, int]:
+    """Choose among reachable channels. Returns the rate expected of the chosen one, and its step of pressure."""
+    context, customer, at = turn.context, turn.customer, turn.at
+    policy, priors = context.program.policy, context.priors
+    group = group_of(customer.segments)
     candidates: list[Candidate] = []
+    pressures: dict[str, float] = {}
     for channel in channels:
         money = channel_policy(policy, channel)
+        belief = priors.belief(group, channel, policy.response_value)
+        cell = customer.responses.get(channel)
+        a, b = posterior(cell, belief, channel, at, pending(turn, channel))
+        weight = pressures[channel] = pressure([c.at for c in customer.contacts if c.channel == channel], at)
+        factor = cell.at_present(at) if cell is not None else 0.0
         candidates.append(
-            candidate(
+            Candidate(
                 channel,
-                turn.customer.responses.get(channel),
-                turn.at,
-                priors,
-                value=policy.response_value,
-                cost=money.cost,
-                consent_loss=money.consent_loss,
+                a,
+                b,
+                belief.value * priors.rested(channel, step_of(weight)),
+                money.cost,
+                belief.hazard * money.consent_loss,
+                sends=cell.n * factor if cell is not None else 0.0,
+                responses=cell.s * factor if cell is not None else 0.0,
             )
         )
     choice = choose(
-        candidates,
-        exploration=policy.exploration,
-        seed=turn.context.seed,
-        names=(decision.journey, turn.customer_id, decision.id),
-        draws=turn.context.draws,
+        context.choice,
+        Situation(
+            customer=turn.customer_id,
+            at=at,
+            candidates=candidates,
+            history=customer.open_sends,
+            priors=priors,
+            exploration=policy.exploration,
+            nothing=policy.nothing,
+            seed=context.seed,
+            names=(decision.journey, turn.customer_id, decision.id),
+            draws=context.draws,
+        ),
     )
     decision.channel = choice.channel
-    decision.propensity = choice.propensity
+    decision.channel_propensity = choice.propensity
+    decision.propensity = choice.propensity * decision.message_propensity
+    decision.nothing = choice.nothing
+    decision.policy = policy.choice
     decision.mode = "named" if choice.mode == "only" and send.channels == (choice.channel,) else choice.mode
     decision.priors = priors.version
-    decision.candidates = [Weighed(c.channel, c.a, c.b, c.value, c.cost, c.loss, c.share) for c in choice.candidates]
+    decision.candidates = [
+        Weighed(c.channel, c.a, c.b, c.value, c.cost, c.loss, c.share, pressures[c.channel]) for c in choice.candidates
+    ]
+    expected = next((c.rate for c in choice.candidates if c.channel == choice.channel), 0.0)
+    return expected, step_of(pressures.get(choice.channel, 0.0))
 
 
-def _reserve(turn: Turn, journey: Journey, run: Run, decision: Decision) -> None:
+def _reserve(turn: Turn, journey: Journey, run: Run, decision: Decision, expected: float, tired: int) -> None:
     """Count the contact at once: nothing else may use the same place under the cap."""
     customer, at, channel = turn.customer, turn.at, decision.channel
     customer.contacts.append(Contact(at, channel, journey.purpose, journey.slug, decision.id))
     del customer.contacts[:-RECENT_CONTACTS]
-    customer.open_sends.append(OpenSend(decision.id, run.id, channel, decision.message, at))
+    open_send = OpenSend(
+        decision.id,
+        run.id,
+        channel,
+        decision.message,
+        at,
+        tired=tired,
+        counted=channel not in turn.context.stale,
+    )
+    customer.open_sends.append(open_send)
     del customer.open_sends[:-OPEN_SENDS]
-    cell = customer.responses.get(channel)
-    if cell is None:
-        cell = customer.responses[channel] = Cell(at=at)
-    cell.sent(at)
+    if open_send.counted:
+        sent(turn, open_send, expected=expected)
     run.sends.append((channel, decision.id))
     # `response` and `reply` mean answers to the run's last message.
     run.came.pop("response", None)

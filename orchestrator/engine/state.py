@@ -23,6 +23,8 @@ RECENT_ORDERS = 16
 RECENT_CONTACTS = 64
 #: Sends that may still be credited with an answer.
 OPEN_SENDS = 32
+#: A provider's last word on a send; it only ever grows.
+PLANNED, SENT, DELIVERED, FAILED = range(4)
 #: Categories with a rhythm of their own; the least recently bought gives way.
 RHYTHMS = 24
 #: Entries of one windowed trigger count.
@@ -59,6 +61,14 @@ class OpenSend(msgspec.Struct, array_like=True, gc=False):
     answered: bool = False
     #: Provider's last word: 0 planned, 1 sent, 2 delivered, 3 failed. Never goes back.
     rank: int = 0
+    #: When the first human response came.
+    answered_at: int = 0
+    #: A person opened it.
+    opened: bool = False
+    #: Step of pressure on its channel when it was decided.
+    tired: int = 0
+    #: False when its silence means nothing: callbacks of its channel were stale, so neither it nor its answer counts.
+    counted: bool = True
 
 
 class Held(msgspec.Struct, array_like=True, gc=False):

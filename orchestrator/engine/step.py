@@ -33,10 +33,11 @@ def step(context: Context, customer_id: str, customer: Customer, event: Event, c
         result.count("duplicates")
         return result
     turn = Turn(context, customer_id, customer, max(event.time, clock), result, event)
+    labels = customer.segments
     if not update_profile(customer, event):
         result.count("order_updates")
         return result
-    learn(turn, event)
+    learn(turn, event, labels)
     if customer.runs:
         _goals(turn, event)
         _exits(turn, event)

@@ -10,10 +10,12 @@ from pydantic import BaseModel, Field, ValidationError
 
 from orchestrator.errors import Finding
 from orchestrator.language import faults
+from orchestrator.language.durations import parse_duration
 from orchestrator.language.findings import did_you_mean, quoted
 from orchestrator.language.load import Document
 from orchestrator.language.model import NAME, CapPhrase, Duration, Form, Share, Window, words
 from orchestrator.language.program import ChannelPolicy, Policy
+from orchestrator.learning.policies import BUILT_IN, make_policy
 
 FILE = "_policy.yaml"
 
@@ -45,6 +47,15 @@ def _money(value: object) -> float:
     raise ValueError(f"{quoted(value)} is not an amount: write a number such as 0.05")
 
 
+def _choice(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_]*(:[a-z0-9_.-]+)?", value):
+        name = value.partition(":")[0]
+        if name in BUILT_IN:
+            make_policy(value)
+        return value
+    raise ValueError(f"{quoted(value)} is not a way to choose: write auto or fixed:email")
+
+
 Money = Annotated[float, words(_money)]
 #: `opt_in`: only with a stated consent. `opt_out`: unless refused.
 Consent = Literal["opt_in", "opt_out"]
@@ -65,6 +76,9 @@ class ChannelForm(Form):
     cost: Money = Field(default=0.0, description="Price of one message (SMS: of one part).")
     consent_loss: Money = Field(default=3.0, description="What losing a customer's consent on this channel costs.")
     consent: ConsentForm = ConsentForm()
+    credit_window: Duration = Field(
+        default=0, description="How long a response counts for a message on this channel; 0: as for all channels."
+    )
 
 
 class PolicyForm(Form):
@@ -83,6 +97,19 @@ class PolicyForm(Form):
     holdout: Share = Field(default=0.0, description="Share of customers who never get marketing, to measure the whole.")
     credit_window: Duration = Field(default=7 * 86_400_000, description="How long a response counts for a message.")
     exploration: Share = Field(default=0.03, description="Share of sends that try a reachable channel at random.")
+    reply_value: Money = Field(default=0.0, description="Worth of a reply besides a purchase that follows it.")
+    choice: Annotated[str, words(_choice)] = Field(
+        default="auto",
+        description="How a channel is chosen: auto (learned), or to compare: fixed:email, best_fixed, round_robin, "
+        "random, ratio, eps_greedy, unpooled_thompson, or the name of an installed policy.",
+    )
+    nothing: Literal["never", "allowed"] = Field(
+        default="never", description="allowed: send nothing when no channel is worth its cost and risk."
+    )
+    repeat_after: Annotated[int, words(parse_duration)] = Field(
+        default=30 * 86_400_000,
+        description="A step with several messages never repeats one to a customer within this time.",
+    )
     channels: dict[str, ChannelForm] = Field(default={}, description="Each channel in use.")
 
 
@@ -115,6 +142,7 @@ def parse_policy(document: Document) -> tuple[Policy, tuple[Finding, ...]]:
             consent_loss=channel.consent_loss,
             marketing_default=channel.consent.marketing == "opt_out",
             service_default=channel.consent.service == "opt_out",
+            credit_window=channel.credit_window,
         )
         for name, channel in form.channels.items()
     }
@@ -129,5 +157,9 @@ def parse_policy(document: Document) -> tuple[Policy, tuple[Finding, ...]]:
         holdout=form.holdout,
         credit_window=form.credit_window,
         exploration=form.exploration,
+        reply_value=form.reply_value,
+        choice=form.choice,
+        nothing=form.nothing == "allowed",
+        repeat_after=form.repeat_after,
     )
     return policy, bad

@@ -206,6 +206,8 @@ class ChannelPolicy:
     #: Whether marketing / service may be sent without a stated consent.
     marketing_default: bool = False
     service_default: bool = True
+    #: How long a response is credited to a send on this channel; 0 means the policy's.
+    credit_window: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,19 @@ class Policy:
     credit_window: int = 7 * 86_400_000
     #: How the learned choice explores: uniform floor over the reachable channels.
     exploration: float = 0.03
+    #: What a reply is worth besides a purchase that follows it.
+    reply_value: float = 0.0
+    #: The policy that chooses among reachable channels: `auto`, or one to compare it with.
+    choice: str = "auto"
+    #: Whether the choice may be to send nothing now, when no channel is worth its cost.
+    nothing: bool = False
+    #: A step with several messages never repeats one to a customer within this time.
+    repeat_after: int = 30 * 86_400_000
+
+    def credit_window_of(self, channel: str) -> int:
+        """How long a response on the channel is credited, in ms."""
+        own = self.channels.get(channel)
+        return own.credit_window if own is not None and own.credit_window else self.credit_window
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,9 @@
-"""Counts that forget: (n, s) of sends and responses, halved every HALF_LIFE."""
+"""Counts that forget: sends, human opens and responses of one customer on one channel, halved every HALF_LIFE.
+
+Where a mailbox fetches images by itself its opens say nothing, so the first machine open makes a cell blind: its opens
+are dropped and never counted again. A cell's share in the pooled sums (`evidence`) is a vector of integers, so that
+sums over many cells are exact whatever the order they were added and taken away in.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +12,25 @@ import msgspec
 DAY_MS = 86_400_000
 #: 30 days to infinity differ by less than 3 points of captured gain in measured worlds; 90 follows slow drift.
 HALF_LIFE_MS = 90 * DAY_MS
+#: Channels that report human opens. On any other a cell starts blind.
+OPENS_SEEN = frozenset({"email", "push"})
+BLIND = -1.0
+#: Pooled sums are integers of millionths.
+UNIT = 1_000_000
+
+#: Places in the vector of a cell's evidence. Responses given sends, over all cells; then, over cells that see opens:
+#: opens given sends, and responses given opens. K counts cells, Q is the sum of successes² / trials.
+K, N, S, Q, OPEN_K, OPEN_N, OPEN_S, OPEN_Q, AFTER_K, AFTER_S, AFTER_Q = range(11)
+WIDTH = 11
 
 
 class Cell(msgspec.Struct, array_like=True, gc=False):
-    """Decayed sends `n` and responses `s` of one customer on one channel, as of `at` (ms)."""
+    """Decayed sends `n`, responses `s` and human opens `o` (BLIND where they cannot be told), as of `at` (ms)."""
 
     n: float = 0.0
     s: float = 0.0
     at: int = 0
+    o: float = BLIND
 
     def decay(self, at: int) -> None:
         """Bring the counts forward to `at`; time never runs backwards here."""
@@ -23,16 +39,78 @@ class Cell(msgspec.Struct, array_like=True, gc=False):
                 factor = 2.0 ** ((self.at - at) / HALF_LIFE_MS)
                 self.n *= factor
                 self.s *= factor
+                if self.o > 0.0:
+                    self.o *= factor
             self.at = at
 
-    def sent(self, at: int, weight: float = 1.0) -> None:
-        """One more send (or, with weight -1, one that never left)."""
+    def at_present(self, at: int) -> float:
+        """What is left at `at` of the counts as they stand."""
+        return 2.0 ** ((self.at - at) / HALF_LIFE_MS) if at > self.at else 1.0
+
+    def sent(self, at: int) -> None:
+        """One more send."""
         self.decay(at)
-        self.n = max(0.0, self.n + weight)
+        self.n += 1.0
+
+    def taken_back(self, at: int, sent_at: int, *, opened: bool = False) -> None:
+        """A send of `sent_at` never reached her: it counts no more, nor does what looked like its open."""
+        self.decay(at)
+        weight = 2.0 ** ((sent_at - self.at) / HALF_LIFE_MS)
+        self.n = max(0.0, self.n - weight)
+        if opened and self.o > 0.0:
+            self.o = max(0.0, self.o - weight)
+        self._bound()
+
+    def opened(self, at: int) -> None:
+        """The first human open of a send (a response proves one)."""
+        self.decay(at)
+        if self.o >= 0.0:
+            self.o += 1.0
+        self._bound()
 
     def responded(self, at: int) -> None:
         """The first response to a send."""
         self.decay(at)
         self.s += 1.0
-        # A response proves a send, even one whose count has decayed below it.
-        self.n = max(self.n, self.s)
+        self._bound()
+
+    def blind(self) -> None:
+        """A machine opens this customer's messages."""
+        self.o = BLIND
+
+    def _bound(self) -> None:
+        # An answer counts in full although its send has decayed: the ladder responses ≤ opens ≤ sends must hold.
+        if self.o >= 0.0:
+            self.o = max(self.o, self.s)
+            self.n = max(self.n, self.o)
+        else:
+            self.n = max(self.n, self.s)
+
+    def evidence(self) -> list[int]:
+        """The cell's share in the pooled sums, as it stands."""
+        n, s, o = self.n, self.s, self.o
+        if n <= 0.0:
+            return [0] * WIDTH
+        sends, responses, squares = int(n * UNIT), int(s * UNIT), int(s * s / n * UNIT)
+        if o < 0.0:
+            return [UNIT, sends, responses, squares, 0, 0, 0, 0, 0, 0, 0]
+        if o == 0.0:
+            return [UNIT, sends, responses, squares, UNIT, sends, 0, 0, 0, 0, 0]
+        return [
+            UNIT,
+            sends,
+            responses,
+            squares,
+            UNIT,
+            sends,
+            int(o * UNIT),
+            int(o * o / n * UNIT),
+            UNIT,
+            responses,
+            int(s * s / o * UNIT),
+        ]
+
+
+def new_cell(channel: str, at: int) -> Cell:
+    """An empty cell for the channel."""
+    return Cell(at=at, o=0.0 if channel in OPENS_SEEN else BLIND)

@@ -18,6 +18,8 @@ from orchestrator.engine.context import Context, Result
 from orchestrator.engine.state import Customer
 from orchestrator.engine.step import fire, step
 from orchestrator.errors import EventFault
+from orchestrator.learning.pooled import add_all
+from orchestrator.learning.priors import Priors
 from orchestrator.ports import LogRecord
 from orchestrator.stores.partition_state import Batch, Control, Position, RelayRow
 
@@ -79,9 +81,11 @@ class BatchRun:
         topics: Destinations,
         origin: str,
         *,
+        priors: Mapping[str, Priors] | None = None,
         careful: bool = False,
     ) -> None:
-        """`documents` holds every customer that records and `due` name; `contexts` each control record's program."""
+        """`documents` holds every customer that records and `due` name; `contexts` each control record's program,
+        `priors` each one's snapshot of shared beliefs."""
         self.context = context
         self.position = replace(position)
         self.batch = Batch()
@@ -91,6 +95,7 @@ class BatchRun:
         self.poisoned = 0
         self._documents = documents
         self._contexts = contexts
+        self._priors = priors or {}
         self._topics = topics
         self._origin = origin
         self._careful = careful
@@ -176,6 +181,8 @@ class BatchRun:
         counts = batch.counts
         for name, by in result.counts.items():
             counts[name] = counts.get(name, 0) + by
+        if result.sums:
+            add_all(batch.sums, result.sums)
 
     def _withdrawal(self, customer_id: str, send_id: str) -> RelayRow:
         """What the customer's state learns when a planned send was taken back: the contact never happened."""
@@ -194,12 +201,18 @@ class BatchRun:
         control = self.position.control
         if kind == "program":
             programs = [digest for digest in control.programs if digest != ref]
-            self.position.control = Control([*programs, ref], control.priors, control.unhealthy)
-            self.context = self._contexts[ref].with_health(frozenset(control.unhealthy))
+            self.position.control = Control([*programs, ref], control.priors, control.unhealthy, control.stale)
+            before = self.context
+            self.context = self._contexts[ref].with_priors(before.priors).with_health(before.unhealthy, before.stale)
+        elif kind == "priors":
+            self.position.control = Control(control.programs, ref, control.unhealthy, control.stale)
+            self.context = self.context.with_priors(self._priors[ref])
         elif kind == "health":
             unhealthy = [str(name) for name in event.data.get("unhealthy", [])]
-            self.position.control = Control(control.programs, control.priors, unhealthy)
-            self.context = self.context.with_health(frozenset(unhealthy))
+            # A channel that stays stale is stale since it first was.
+            stale = {str(name): control.stale.get(str(name), event.time) for name in event.data.get("stale", [])}
+            self.position.control = Control(control.programs, control.priors, unhealthy, stale)
+            self.context = self.context.with_health(frozenset(unhealthy), stale)
 
     def _dead(self, one: Read, fault: EventFault | None) -> None:
         assert fault is not None

@@ -20,6 +20,7 @@ from orchestrator.engine import state
 from orchestrator.engine.context import Context
 from orchestrator.engine.state import Customer
 from orchestrator.errors import Fenced, TooManyPoison
+from orchestrator.learning.priors import Priors
 from orchestrator.ports import LogRecord
 from orchestrator.runtime.batch import BatchRun, Destinations, Due, EventRaised, Read, read
 from orchestrator.runtime.catalogue import Catalogue
@@ -89,7 +90,9 @@ class Partitions:
         self._owned.pop(partition, None)
         position = await self._patiently(lambda: self._store.acquire(partition))
         control = position.control
-        context = await self._patiently(lambda: self._catalogue.context(control.programs, control.unhealthy))
+        context = await self._patiently(
+            lambda: self._catalogue.context(control.programs, control.unhealthy, control.priors, control.stale)
+        )
         self._owned[partition] = _Owned(position, context)
         log.info("partition %d acquired: epoch %s, offset %d", partition, position.epoch, position.offset)
         return position.offset + 1
@@ -112,15 +115,16 @@ class Partitions:
     async def _commit_some(self, partition: int, owned: _Owned, reads: list[Read]) -> int:
         due, documents = await self._patiently(lambda: self._load(partition, owned, reads))
         contexts = await self._patiently(lambda: self._contexts(owned, reads))
+        priors = await self._patiently(lambda: self._priors(reads))
         try:
-            run = self._run(partition, owned, documents, due, contexts, reads)
+            run = self._run(partition, owned, documents, due, contexts, priors, reads)
         except EventRaised as raised:
             log.error(
                 "partition %d: an event raised in the engine, applying the batch carefully", partition, exc_info=raised
             )
             owned.cache.clear()
             due, documents = await self._patiently(lambda: self._load(partition, owned, reads))
-            run = self._run(partition, owned, documents, due, contexts, reads, careful=True)
+            run = self._run(partition, owned, documents, due, contexts, priors, reads, careful=True)
         position = run.position
         try:
             await self._patiently(lambda: self._store.commit(partition, position, run.batch))
@@ -143,12 +147,23 @@ class Partitions:
         documents: dict[str, Customer],
         due: Due,
         contexts: dict[str, Context],
+        priors: dict[str, Priors],
         reads: list[Read],
         *,
         careful: bool = False,
     ) -> BatchRun:
         origin = f"kafka:{self._topics.events}/{partition}"
-        run = BatchRun(owned.context, owned.position, documents, due, contexts, self._topics, origin, careful=careful)
+        run = BatchRun(
+            owned.context,
+            owned.position,
+            documents,
+            due,
+            contexts,
+            self._topics,
+            origin,
+            priors=priors,
+            careful=careful,
+        )
         run.run(reads)
         return run
 
@@ -178,6 +193,17 @@ class Partitions:
                 programs = [*(digest for digest in programs if digest != ref), ref]
                 contexts[ref] = await self._catalogue.context(programs, owned.position.control.unhealthy)
         return contexts
+
+    async def _priors(self, reads: Iterable[Read]) -> dict[str, Priors]:
+        """The snapshot of shared beliefs of each control record in the batch that brings one."""
+        return {
+            ref: await self._catalogue.priors(ref)
+            for ref in {
+                str(one.event.data.get("ref", ""))
+                for one in reads
+                if one.event and one.event.type == CONTROL and one.event.data.get("kind") == "priors"
+            }
+        }
 
     def _remember(self, owned: _Owned, documents: dict[str, Customer]) -> None:
         cache = owned.cache

@@ -12,9 +12,11 @@ Keys of a partition carry its hash tag `{n}`, so that a commit is one script on 
     o:{n}:parked           zset     send_id → ms since when it waits for a person
     o:{n}:relay            stream   rows on their way to the log (topic, key, value)
     o:{n}:count            hash     counters
+    o:{n}:sums             hash     pooled sums of evidence (learning/pooled.py), integers
     o:{n}:log:<topic>      stream   embedded mode's log; the entry `<offset + 1>-0` is the record `offset`
     o:partitions           string   number of partitions, recorded on first start
     o:program              string   hash of the program published last
+    o:priors               hash     snapshot of shared beliefs published last: number, body (hash), evidence
     o:body:<hash>          string   a body in the shared store: a program, a snapshot of priors
     o:to:<send_id>         string   customer of a send, so that a callback finds its way (expires)
     o:last:<hmac>          string   send_id last sent to an address, so that an answer finds its send (expires)
@@ -78,12 +80,17 @@ def count(partition: int) -> str:
     return _of(partition, "count")
 
 
+def sums(partition: int) -> str:
+    return _of(partition, "sums")
+
+
 def log(partition: int, topic: str) -> str:
     return _of(partition, f"log:{topic}")
 
 
 PARTITIONS = f"{PREFIX}:partitions"
 PROGRAM = f"{PREFIX}:program"
+PRIORS = f"{PREFIX}:priors"
 KILL = f"{PREFIX}:kill"
 
 

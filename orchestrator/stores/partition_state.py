@@ -14,6 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from orchestrator.contracts.messages import OutboxRow
 from orchestrator.errors import Fenced
+from orchestrator.learning.pooled import fields_of
 from orchestrator.stores import keys
 from orchestrator.stores.scripts import script
 
@@ -38,6 +39,8 @@ class Control(msgspec.Struct, array_like=True):
     #: Hash of the snapshot of shared beliefs.
     priors: str = ""
     unhealthy: list[str] = []
+    #: Channels without callbacks, and since when (ms).
+    stale: dict[str, int] = {}
 
 
 @dataclass(slots=True)
@@ -63,6 +66,8 @@ class Batch:
     withdrawn: dict[str, Sequence[RelayRow]] = field(default_factory=dict)
     relay: list[RelayRow] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    #: What is added to the partition's pooled sums of evidence.
+    sums: dict[str, list[int]] = field(default_factory=dict)
 
 
 class PartitionState:
@@ -142,12 +147,14 @@ class PartitionState:
 def _arguments(partition: int, position: Position, batch: Batch) -> tuple[list[str], list[bytes | str | int]]:
     armed = [(due, customer) for customer, due in batch.timers.items() if due]
     disarmed = [customer for customer, due in batch.timers.items() if not due]
+    sums = list(fields_of(batch.sums))
     key_list = [
         keys.meta(partition),
         keys.timers(partition),
         keys.planned(partition),
         keys.relay(partition),
         keys.count(partition),
+        keys.sums(partition),
         *(keys.customer(partition, customer) for customer in batch.documents),
         *(keys.send(partition, row.send_id) for row in batch.rows),
         *(keys.send(partition, send_id) for send_id in batch.withdrawn),
@@ -165,6 +172,7 @@ def _arguments(partition: int, position: Position, batch: Batch) -> tuple[list[s
         len(batch.withdrawn),
         1 if batch.relay else 0,
         len(batch.counts),
+        len(sums),
         *batch.documents.values(),
         *_flat(armed),
         *disarmed,
@@ -176,6 +184,8 @@ def _arguments(partition: int, position: Position, batch: Batch) -> tuple[list[s
     if batch.relay:
         arguments.append(pack_relay(batch.relay))
     for name, by in batch.counts.items():
+        arguments += (name, by)
+    for name, by in sums:
         arguments += (name, by)
     return key_list, arguments
 

@@ -10,9 +10,9 @@ Nothing waits and nothing is random but by the seed: the same calls give the sam
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ from orchestrator.engine.state import Customer
 from orchestrator.engine.step import fire, step
 from orchestrator.language.journeys import triggers_of
 from orchestrator.language.program import Program
+from orchestrator.learning.policies import PolicyMaker
+from orchestrator.learning.pooled import Snapshot, add_all, evidence, merged, worth_a_snapshot
+from orchestrator.learning.priors import Priors
+from orchestrator.runtime.choice_policies import policy_makers
 from orchestrator.runtime.journey_files import load_program
 
 _RUN_HERE = frozenset({"live", "draft"})
@@ -33,7 +37,8 @@ _RUN_HERE = frozenset({"live", "draft"})
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One message that went out. `reasons` are sentences; `propensity` is the probability of its channel."""
+    """One message that went out. `reasons` are sentences; `propensity` is the probability of this message on this
+    channel under the policy that chose."""
 
     send_id: str
     customer: str
@@ -55,14 +60,39 @@ class Simulation:
     (`reply` with `in_reply_to`) and clicks (`message_clicked` with `send_id`) are published like any event.
     """
 
-    def __init__(self, journeys: str | Path | Program, *, seed: int | str = 0, confirm: bool = True) -> None:
+    def __init__(
+        self,
+        journeys: str | Path | Program,
+        *,
+        seed: int | str = 0,
+        confirm: bool = True,
+        choice: str = "",
+        policies: Mapping[str, PolicyMaker] | None = None,
+        priors: Snapshot | None = None,
+        learn_every: timedelta = timedelta(hours=1),
+    ) -> None:
         """`journeys` is a folder of journey files (or a compiled program). Raises JourneysInvalid with every fault.
 
         Drafts run here as live journeys do: this is where they are tried. Another `seed` gives other draws.
+        `choice` overrides the policy file's way to choose a channel; `policies` brings more of them by name.
+        `priors` is what another simulation had learned (its `snapshot()`): without it, learning starts cold.
+        Shared beliefs are renewed as production does it, at most every `learn_every` of virtual time.
         """
         program = journeys if isinstance(journeys, Program) else load_program(Path(journeys))
         self.program = replace(program, triggers=triggers_of(program.journeys, _RUN_HERE))
-        self._context = Context(program=self.program, seed=f"simulation:{seed}".encode())
+        if choice:
+            self.program = replace(self.program, policy=replace(self.program.policy, choice=choice))
+        self._sums: dict[str, list[int]] = merged([priors.sums]) if priors else {}
+        self._snapshots = priors.number if priors else 0
+        self._known = evidence(self._sums)
+        self._learn_every = int(learn_every / timedelta(milliseconds=1))
+        self._learned_at = 0
+        self._context = Context(
+            program=self.program,
+            seed=f"simulation:{seed}".encode(),
+            priors=Priors(priors),
+            makers={**policy_makers(), **(policies or {})},
+        )
         self._confirm = confirm
         self._customers: dict[str, Customer] = {}
         self._timers: list[tuple[int, str]] = []
@@ -80,6 +110,17 @@ class Simulation:
     def now(self) -> datetime:
         """The virtual clock."""
         return datetime.fromtimestamp(self._clock / 1000, UTC)
+
+    def snapshot(self) -> Snapshot:
+        """What all customers together have taught so far: give it to another simulation as `priors`."""
+        return Snapshot(self._snapshots, merged([self._sums]))
+
+    def health(self, *, down: Collection[str] = (), stale: Collection[str] = ()) -> None:
+        """From now on these channels have no working provider, or their callbacks do not come."""
+        before = self._context.stale
+        self._context = self._context.with_health(
+            frozenset(down), {channel: before.get(channel, self._clock) for channel in stale}
+        )
 
     def customer(self, customer_id: str) -> Customer:
         """The customer's document, as the engine has it (not a copy)."""
@@ -122,12 +163,25 @@ class Simulation:
             if self._armed.get(customer_id) != due:
                 continue
             self._clock = max(self._clock, due)
+            self._learn_together()
             customer = self._customers[customer_id]
             self._gather(customer_id, customer, fire(self._context, customer_id, customer, self._clock), sends)
 
     def _apply(self, event: Event, sends: list[Send]) -> None:
+        self._learn_together()
         customer = self.customer(event.customer)
         self._gather(event.customer, customer, step(self._context, event.customer, customer, event, self._clock), sends)
+
+    def _learn_together(self) -> None:
+        """What the publisher of shared beliefs does in production, for the one partition there is."""
+        if self._clock < self._learned_at + self._learn_every:
+            return
+        self._learned_at = self._clock
+        known = evidence(self._sums)
+        if worth_a_snapshot(self._known, known):
+            self._known = known
+            self._snapshots += 1
+            self._context = self._context.with_priors(Priors(self.snapshot()))
 
     def _gather(self, customer_id: str, customer: Customer, result: Result, sends: list[Send]) -> None:
         due = customer.due()
@@ -138,6 +192,8 @@ class Simulation:
         self.emitted.extend(result.emitted)
         for name, by in result.counts.items():
             self.counts[name] = self.counts.get(name, 0) + by
+        if result.sums:
+            add_all(self._sums, result.sums)
         by_id = {decision.id: decision for decision in result.decisions}
         for row in result.rows:
             if row.send_id in result.withdrawn:

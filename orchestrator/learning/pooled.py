@@ -1,0 +1,177 @@
+"""Sums over many customers: what a partition adds up, what one publisher merges, what a snapshot holds.
+
+A sum is a vector of integers under a key. Adding is exact and has no order, so wherever a batch is cut, whichever
+partition a customer lives on and however often a snapshot is merged, the numbers are the same; and nobody needs a key
+that all workers write to. Keys are made of a kind and names:
+
+    cell   group, channel   evidence of all cells (`cells.WIDTH` places)
+    money  group, channel   sends, responses, value of responses, sum of its squares, consents lost
+    delay  channel          responses by their delay, in doubling minutes
+    text   group, message   sends, responses of one message
+    tired  channel          per step of pressure: expected responses, responses
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+
+import msgspec
+
+from orchestrator.learning.cells import UNIT, WIDTH
+
+SEPARATOR = "\x1f"
+_JOIN = "\x1e"
+#: Labels of a customer that take part in learning, the first ones; each as long as this.
+LABELS = 3
+LABEL_LENGTH = 48
+#: Delays are counted in doubling minutes: under 1, 2, 4 … and 2^14 (11 days) or more.
+DELAYS = 16
+#: Steps of pressure: under 0.25, 0.5, 1, 2, 4, and more.
+PRESSURES = 6
+
+SENDS, RESPONSES, VALUE, SQUARES, LOST = range(5)
+#: Squares of money are kept coarser, so that a billion orders fit 64 bits.
+SQUARE_UNIT = 100
+#: One order's credit is bounded: a slip of the decimal point must not rule the choices of a year.
+MOST_CREDIT = 100_000.0
+
+Vectors = Mapping[str, Sequence[int]]
+
+
+def group_of(labels: Sequence[str]) -> str:
+    """The group a customer's evidence is added to: her first labels, in one order. "" for a customer without."""
+    if not labels:
+        return ""
+    return _JOIN.join(sorted({_plain(label) for label in labels[:LABELS]}))
+
+
+def labels_of(group: str) -> list[str]:
+    """The labels a group is made of."""
+    return group.split(_JOIN) if group else []
+
+
+def _plain(label: str) -> str:
+    return "".join(c for c in label[:LABEL_LENGTH] if c >= " ") or "-"
+
+
+def cell_key(group: str, channel: str) -> str:
+    return f"cell\x1f{group}\x1f{channel}"
+
+
+def money_key(group: str, channel: str) -> str:
+    return f"money\x1f{group}\x1f{channel}"
+
+
+def delay_key(channel: str) -> str:
+    return f"delay\x1f{channel}"
+
+
+def text_key(group: str, message: str) -> str:
+    return f"text\x1f{group}\x1f{message}"
+
+
+def tired_key(channel: str) -> str:
+    return f"tired\x1f{channel}"
+
+
+def delay_step(delay: int) -> int:
+    """The place of a delay in ms."""
+    return min(DELAYS - 1, max(0, delay // 60_000).bit_length())
+
+
+def money(*, sends: int = 0, responses: int = 0, value: float = 0.0, lost: float = 0.0) -> list[int]:
+    """A vector of money. `value` in the policy's currency; what is not a sane amount counts nothing."""
+    if not isfinite(value) or value <= 0.0:
+        value = 0.0
+    value = min(value, MOST_CREDIT)
+    return [sends * UNIT, responses * UNIT, round(value * UNIT), round(value * value * SQUARE_UNIT), round(lost * UNIT)]
+
+
+def one(width: int, place: int, amount: int = UNIT) -> list[int]:
+    """A vector with `amount` at one place."""
+    vector = [0] * width
+    vector[place] = amount
+    return vector
+
+
+def add(sums: dict[str, list[int]], key: str, vector: Sequence[int]) -> None:
+    """Add a vector to the sums."""
+    known = sums.get(key)
+    if known is None:
+        sums[key] = list(vector)
+    else:
+        for place, by in enumerate(vector):
+            if by:
+                known[place] += by
+
+
+def add_all(sums: dict[str, list[int]], more: Vectors) -> None:
+    """Add all of `more`."""
+    for key, vector in more.items():
+        add(sums, key, vector)
+
+
+def merged(partitions: Iterable[Vectors]) -> dict[str, list[int]]:
+    """The sums of all partitions."""
+    sums: dict[str, list[int]] = {}
+    for vectors in partitions:
+        add_all(sums, vectors)
+    return sums
+
+
+def fields_of(vectors: Vectors) -> Iterable[tuple[str, int]]:
+    """(field, by) pairs for a hash of counters; places that do not move are left out."""
+    for key, vector in vectors.items():
+        for place, by in enumerate(vector):
+            if by:
+                yield f"{key}{SEPARATOR}{place}", by
+
+
+_WIDTHS = {"cell": WIDTH, "money": 5, "delay": DELAYS, "text": 2, "tired": 2 * PRESSURES}
+
+
+def from_fields(fields: Mapping[bytes, bytes]) -> dict[str, list[int]]:
+    """The vectors of such a hash. Fields that are not ours are passed over."""
+    sums: dict[str, list[int]] = {}
+    for field, value in fields.items():
+        key, _, place = field.decode().rpartition(SEPARATOR)
+        width = _WIDTHS.get(key.partition(SEPARATOR)[0], 0)
+        if place.isdigit() and int(place) < width:
+            sums.setdefault(key, [0] * width)[int(place)] = int(value)
+    return sums
+
+
+def evidence(sums: Vectors) -> int:
+    """How much is known: sends and responses so far, in millionths. Grows with everything worth a new snapshot."""
+    return sum(v[SENDS] + 10 * v[RESPONSES] for key, v in sums.items() if key.startswith("money"))
+
+
+#: A new snapshot is made when this much more is known than in the last one.
+NEWS = 0.02
+
+
+def worth_a_snapshot(last: int, now: int) -> bool:
+    """True when the evidence has grown enough since the last snapshot: often while young, seldom when settled."""
+    return now > last * (1.0 + NEWS)
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What one publisher writes for all partitions: a number that grows, and the merged sums."""
+
+    number: int
+    sums: dict[str, list[int]]
+
+
+_encoder = msgspec.msgpack.Encoder(order="sorted")
+_decoder = msgspec.msgpack.Decoder(Snapshot)
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    """The stored bytes: equal snapshots give equal bytes."""
+    return _encoder.encode(snapshot)
+
+
+def decode(raw: bytes) -> Snapshot:
+    """The snapshot of stored bytes. Raises msgspec.DecodeError when they are not ours."""
+    return _decoder.decode(raw)

@@ -1,0 +1,263 @@
+"""What is believed of a customer before her own answers: priors from the pooled sums, by streaming empirical Bayes.
+
+For one table (responses given sends, opens given sends, responses given opens) and one channel let K be the number of
+cells, N their trials, S their successes and Q the sum of successes² / trials. The rate of a customer is taken to be
+Beta(m κ, (1-m) κ). With ρ = 1/(κ+1), a beta-binomial cell of n trials has E[s²/n] = n m² + m (1-m) (1 + (n-1) ρ), so
+
+    m = S / N,   ρ = ((Q - N m²) / (m (1-m)) - K) / (N - K),   κ = (1-ρ) / ρ, kept within 2 … 200
+
+(method of moments for the beta-binomial, Kleinman 1973; four sums that change in O(1) when one cell changes). The mean
+is shrunk step by step: start value → channel over all → the label that tells most → the combination of labels.
+
+Money of a response is pooled, never personal: purchases are too rare. It is shrunk channel by channel to the value over
+all channels, by as many pseudo-responses as its spread asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.learning import cells
+from orchestrator.learning.cells import UNIT
+from orchestrator.learning.pooled import (
+    DELAYS,
+    LOST,
+    PRESSURES,
+    RESPONSES,
+    SENDS,
+    SEPARATOR,
+    SQUARE_UNIT,
+    SQUARES,
+    VALUE,
+    Snapshot,
+    add,
+    delay_key,
+    labels_of,
+    text_key,
+    tired_key,
+)
+
+#: Start means of responses, opens, responses after an open; what is usual for triggered messages.
+_START = {"email": (0.05, 0.30, 0.15), "sms": (0.08, 0.30, 0.25), "push": (0.05, 0.15, 0.35)}
+_START_UNKNOWN = (0.05, 0.30, 0.15)
+#: Pseudo-trials: start value against the channel, and the channel against a group.
+_WEIGHT_START = 60.0
+_WEIGHT_ABOVE = 30.0
+#: Spread is estimated from a group's own cells when their trials beyond the first number this; from all above the next.
+_OWN_SPREAD = 400.0
+_ANY_SPREAD = 100.0
+_START_STRENGTH = 8.0
+_LEAST_STRENGTH, _MOST_STRENGTH = 2.0, 200.0
+#: How far values of a response differ between channels and groups, as a share of their mean.
+_VALUE_SPREAD = 0.3
+_LEAST_VALUE_WEIGHT, _MOST_VALUE_WEIGHT = 30.0, 3_000.0
+#: One consent in 300 messages before anything is known; a group is shrunk with 600 messages.
+_HAZARD_LOST, _HAZARD_SENDS, _HAZARD_WEIGHT = 1.0, 300.0, 600.0
+#: Pseudo-responses of the start distribution of delays, spread evenly from a minute to two days.
+_DELAY_WEIGHT = 24.0
+_DELAY_STEPS = range(1, 13)
+_PRESSURE_WEIGHT = 40.0
+
+_TABLES = (
+    (cells.K, cells.N, cells.S, cells.Q),
+    (cells.OPEN_K, cells.OPEN_N, cells.OPEN_S, cells.OPEN_Q),
+    (cells.AFTER_K, cells.OPEN_S, cells.AFTER_S, cells.AFTER_Q),
+)
+_NO_CELLS: Sequence[int] = (0,) * cells.WIDTH
+_NO_MONEY: Sequence[int] = (0,) * 5
+
+
+@dataclass(frozen=True, slots=True)
+class RatePrior:
+    """Beta(mean · strength, (1 - mean) · strength)."""
+
+    mean: float
+    strength: float
+
+    @property
+    def a(self) -> float:
+        return self.mean * self.strength
+
+    @property
+    def b(self) -> float:
+        return (1.0 - self.mean) * self.strength
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What is believed of one channel for one group of customers."""
+
+    response: RatePrior
+    #: Opens given sends, and responses given opens, where human opens can be told.
+    opens: RatePrior
+    after_open: RatePrior
+    #: Money one response brings, in the policy's currency.
+    value: float
+    #: Chance that one message costs the consent.
+    hazard: float
+
+
+class Priors:
+    """A numbered snapshot of the shared beliefs. A decision uses the last one its partition's log carried.
+
+    Equal snapshots give equal beliefs; what was computed once is kept.
+    """
+
+    def __init__(self, snapshot: Snapshot | None = None) -> None:
+        """Without a snapshot: the start values."""
+        self.snapshot = snapshot or Snapshot(0, {})
+        self.version = str(self.snapshot.number) if snapshot else "start"
+        self._cells: dict[tuple[str, str], list[int]] = {}
+        self._money: dict[tuple[str, str], list[int]] = {}
+        self._channels: set[str] = set()
+        self._beliefs: dict[tuple[str, str, float], Belief] = {}
+        self._told: dict[str, str] = {}
+        self._arrived: dict[str, tuple[float, ...]] = {}
+        self._rested: dict[str, tuple[float, ...]] = {}
+        self._texts: dict[str, list[int]] = {}
+        for key, vector in self.snapshot.sums.items():
+            kind, _, rest = key.partition(SEPARATOR)
+            if kind == "text":
+                add(self._texts, rest.rpartition(SEPARATOR)[2], vector)
+            elif kind in ("cell", "money"):
+                group, _, channel = rest.partition(SEPARATOR)
+                self._channels.add(channel)
+                table = self._cells if kind == "cell" else self._money
+                labels = labels_of(group)
+                for name in dict.fromkeys(("", *labels, group)):
+                    known = table.get((name, channel))
+                    if known is None:
+                        table[name, channel] = list(vector)
+                    else:
+                        for place, by in enumerate(vector):
+                            known[place] += by
+
+    def belief(self, group: str, channel: str, start_value: float) -> Belief:
+        """The belief for a customer's group; `start_value` is what a response is worth before anything is learned."""
+        key = (group, channel, start_value)
+        known = self._beliefs.get(key)
+        if known is None:
+            known = self._beliefs[key] = self._compute(group, channel, start_value)
+        return known
+
+    def _compute(self, group: str, channel: str, start_value: float) -> Belief:
+        path = self._path(group)
+        start = _START.get(channel, _START_UNKNOWN)
+        rates = [self._rate(path, channel, places, mean) for places, mean in zip(_TABLES, start, strict=True)]
+        return Belief(
+            rates[0], rates[1], rates[2], self._value(path, channel, start_value), self._hazard(path, channel)
+        )
+
+    def _path(self, group: str) -> list[str]:
+        """From all customers to the group: "", the label that tells most, the group."""
+        labels = labels_of(group)
+        if len(labels) <= 1:
+            return ["", group] if group else [""]
+        told = self._told.get(group)
+        if told is None:
+            told = self._told[group] = max(labels, key=lambda label: (self._telling(label), label))
+        return ["", told, group]
+
+    def _telling(self, label: str) -> float:
+        """How far a label's rates, shrunk, lie from everybody's, in variances of one answer."""
+        far = 0.0
+        for channel in self._channels:
+            start = _START.get(channel, _START_UNKNOWN)[0]
+            everybody = _mean(self._cells.get(("", channel), _NO_CELLS), _TABLES[0], start, _WEIGHT_START)
+            own = _mean(self._cells.get((label, channel), _NO_CELLS), _TABLES[0], everybody, _WEIGHT_ABOVE)
+            far += (own - everybody) ** 2 / (everybody * (1.0 - everybody))
+        return far
+
+    def _rate(self, path: Sequence[str], channel: str, places: tuple[int, int, int, int], mean: float) -> RatePrior:
+        weight, strength = _WEIGHT_START, _START_STRENGTH
+        for name in path:
+            vector = self._cells.get((name, channel), _NO_CELLS)
+            mean = _mean(vector, places, mean, weight)
+            weight = _WEIGHT_ABOVE
+            strength = _strength(vector, places, _ANY_SPREAD if name == "" else _OWN_SPREAD, strength)
+        return RatePrior(mean, strength)
+
+    def _value(self, path: Sequence[str], channel: str, start_value: float) -> float:
+        everything = [0] * 5
+        for name in self._channels:
+            for place, by in enumerate(self._money.get(("", name), _NO_MONEY)):
+                everything[place] += by
+        # Where no purchase ever followed a response, the response itself is what the messages are for.
+        if not everything[VALUE]:
+            return start_value
+        responses = everything[RESPONSES] / UNIT
+        mean = (everything[VALUE] / UNIT + 30.0 * start_value) / (responses + 30.0)
+        spread = everything[SQUARES] / SQUARE_UNIT / max(1.0, responses) / (mean * mean) - 1.0
+        weight = min(_MOST_VALUE_WEIGHT, max(_LEAST_VALUE_WEIGHT, spread / _VALUE_SPREAD**2))
+        for name in path:
+            vector = self._money.get((name, channel), _NO_MONEY)
+            mean = (vector[VALUE] / UNIT + weight * mean) / (vector[RESPONSES] / UNIT + weight)
+        return mean
+
+    def _hazard(self, path: Sequence[str], channel: str) -> float:
+        everybody = self._money.get(("", channel), _NO_MONEY)
+        hazard = (everybody[LOST] / UNIT + _HAZARD_LOST) / (everybody[SENDS] / UNIT + _HAZARD_SENDS)
+        for name in path[1:]:
+            vector = self._money.get((name, channel), _NO_MONEY)
+            hazard = (vector[LOST] / UNIT + _HAZARD_WEIGHT * hazard) / (vector[SENDS] / UNIT + _HAZARD_WEIGHT)
+        return min(1.0, hazard)
+
+    def arrived(self, channel: str, age: int) -> float:
+        """The share of a channel's responses that have come by `age` ms after the send."""
+        steps = self._arrived.get(channel)
+        if steps is None:
+            counted = self.snapshot.sums.get(delay_key(channel), (0,) * DELAYS)
+            even = _DELAY_WEIGHT / len(_DELAY_STEPS)
+            each = [by / UNIT + (even if step in _DELAY_STEPS else 0.0) for step, by in enumerate(counted)]
+            total, so_far, reached = sum(each), 0.0, [0.0]
+            for by in each:
+                so_far += by
+                reached.append(so_far / total)
+            steps = self._arrived[channel] = tuple(reached)
+        minutes = age / 60_000
+        if minutes <= 0.0:
+            return 0.0
+        step = int(minutes).bit_length()
+        if step >= DELAYS - 1:
+            return 1.0
+        first = float(1 << (step - 1)) if step else 0.0
+        return steps[step] + (steps[step + 1] - steps[step]) * (minutes - first) / (first or 1.0)
+
+    def rested(self, channel: str, step: int) -> float:
+        """How responses at this step of pressure compare with what was expected of them; 1 while nothing is known."""
+        factors = self._rested.get(channel)
+        if factors is None:
+            vector = self.snapshot.sums.get(tired_key(channel), (0,) * (2 * PRESSURES))
+            expected = [by / UNIT for by in vector[:PRESSURES]]
+            came = [by / UNIT for by in vector[PRESSURES:]]
+            level = (sum(came) + _PRESSURE_WEIGHT) / (sum(expected) + _PRESSURE_WEIGHT)
+            factors = self._rested[channel] = tuple(
+                min(2.0, max(0.2, (c / level + _PRESSURE_WEIGHT) / (e + _PRESSURE_WEIGHT)))
+                for c, e in zip(came, expected, strict=True)
+            )
+        return factors[step]
+
+    def text(self, group: str, message: str) -> tuple[float, float, float, float]:
+        """(sends, responses) of a message in a group, then over all customers."""
+        own = self.snapshot.sums.get(text_key(group, message), (0, 0))
+        everybody = self._texts.get(message, (0, 0))
+        return own[0] / UNIT, own[1] / UNIT, everybody[0] / UNIT, everybody[1] / UNIT
+
+
+def _mean(vector: Sequence[int], places: tuple[int, int, int, int], above: float, weight: float) -> float:
+    _, n, s, _ = places
+    return (vector[s] / UNIT + weight * above) / (vector[n] / UNIT + weight)
+
+
+def _strength(vector: Sequence[int], places: tuple[int, int, int, int], enough: float, above: float) -> float:
+    """κ from the spread of the cells, or what is believed above while there are too few."""
+    count, trials, successes, squares = (vector[place] / UNIT for place in places)
+    beyond = trials - count
+    if beyond < enough or successes <= 0.0 or successes >= trials:
+        return above
+    mean = successes / trials
+    rho = ((squares - trials * mean * mean) / (mean * (1.0 - mean)) - count) / beyond
+    if rho <= 0.0:
+        return _MOST_STRENGTH
+    return min(_MOST_STRENGTH, max(_LEAST_STRENGTH, (1.0 - rho) / rho))
