@@ -35,6 +35,7 @@ from orchestrator.runtime.gateway import build_gateway
 from orchestrator.runtime.gateway_process import http_server
 from orchestrator.runtime.journal import FileJournal
 from orchestrator.runtime.journey_files import read_journeys
+from orchestrator.runtime.listening import listen
 from orchestrator.runtime.local_redis import LocalRedis
 from orchestrator.runtime.partitions import Partitions
 from orchestrator.runtime.publish_journeys import publish_program
@@ -76,7 +77,7 @@ class Embedded:
         persistent: bool = True,
     ) -> None:
         self._redis = LocalRedis(settings.data / "redis", persistent=persistent)
-        self._listener = socket.create_server((settings.gateway.host, settings.gateway.port))
+        self._listener = listen(settings.gateway.host, settings.gateway.port)
         port: int = self._listener.getsockname()[1]
         host = settings.gateway.host
         #: Where the gateway listens.

@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from orchestrator.runtime.listening import listen
 from orchestrator.testing.fakes.base import TRANSPORT
 
 
@@ -18,7 +19,7 @@ class Serving:
     """One app on one port, taken at once: `url` is known before `start`."""
 
     def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._listener = socket.create_server((host, port))
+        self._listener = listen(host, port)
         self.url = f"http://{host}:{self._listener.getsockname()[1]}"
         config = uvicorn.Config(
             app, http=_Protocol, ws="none", lifespan="off", log_config=None, access_log=False, loop="none"
