@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -88,6 +88,9 @@ class Dispatcher(BaseModel):
     )
     reconcile_after: float = Field(
         default=900.0, description="Seconds to wait for a callback before an unknown is looked up."
+    )
+    rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default={}, description="Provider → calls per second, for all dispatchers together. Not named: unlimited."
     )
 
 

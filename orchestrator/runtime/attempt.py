@@ -166,7 +166,9 @@ class Attempts:
             await asyncio.sleep(prepared.admission.wait / 1000)
         entry = self._entry("claim", lease, prepared.channel.name)
         await asyncio.gather(
-            self._journal.write(entry), self._recipients.remember(row.send_id, row.customer, row.address)
+            self._journal.write(entry),
+            self._recipients.remember(row.send_id, row.customer, row.address),
+            self._outbox.note_provider(lease.claim, prepared.channel.name),
         )
         # The last word before the first byte: a STOP that came meanwhile, a switch, a claim that ran out in a freeze.
         refusal = self._refusal(await self._gate(row))
@@ -283,6 +285,9 @@ class Attempts:
                 await self._health_changed()
         except (RedisError, DependencyUnreachable, OSError) as error:
             log.warning("health of %s is not recorded: %s", prepared.channel.name, type(error).__name__)
+        except Exception:
+            # Whoever is told of the change (a callback of the caller's) must not keep a send from being settled.
+            log.exception("health of %s is not recorded", prepared.channel.name)
 
     async def _settle(self, lease: Lease, settlement: Settlement) -> None:
         """Record the outcome; while Redis is away, until the claim ends. Then the claim is reaped as unknown."""

@@ -66,7 +66,6 @@ class Dispatcher:
         clock: Clock,
         seed: str,
         settings: configuration.Dispatcher | None = None,
-        rates: Mapping[str, Rate] | None = None,
         unsubscribe_url: Callable[[OutboxRow], str] = lambda row: "",
         callback_url: Callable[[OutboxRow, str], str] = lambda row, provider: "",
         health_changed: Callable[[frozenset[str]], Awaitable[None]] = _nobody,
@@ -89,7 +88,9 @@ class Dispatcher:
         self._report_health = health_changed
         self._outbox = Outbox(redis, topic=topic, retention=retention)
         self._suppression = Suppression(redis, seed)
-        self._limits = limits or ProviderLimits(redis, rates)
+        self._limits = limits or ProviderLimits(
+            redis, {name: Rate(per_second) for name, per_second in self._settings.rates.items()}
+        )
         self._attempts = Attempts(
             outbox=self._outbox,
             suppression=self._suppression,
@@ -143,6 +144,7 @@ class Dispatcher:
                 self._held = False
                 running = {task for task in running if not task.done()}
         finally:
+            self._attempts.stopping = lambda: True
             upkeep.cancel()
             stopping.cancel()
             if running:

@@ -228,6 +228,10 @@ class Outbox:
             ]
         return [send_id, "claim", row.customer, row.channel, b""]
 
+    async def note_provider(self, claim: Claim, provider: str) -> None:
+        """Write down whom the attempt calls, so that a send whose dispatcher dies now can still be looked up there."""
+        await self._redis.hset(keys.send(claim.partition, claim.row.send_id), "provider", provider)
+
     async def settle(self, claim: Claim, outcome: Settlement, now: int) -> Settled:
         """End an attempt. Only the claim's own attempt can be settled, and only while it is `sending`; else nothing is
         written and the answer says what was found. Repeating a settlement whose answer was lost is harmless."""
@@ -321,6 +325,12 @@ class Outbox:
             attempt=state.attempt,
             doubts=-1 if cleared else 0,
         )
+
+    async def waiting(self, partition: int, limit: int = 500) -> list[SendState]:
+        """Parked sends, the longest waiting first, with the reason in `code`: what a person has to look at."""
+        ids = [_text(send_id) for send_id in await self._redis.zrange(keys.parked(partition), 0, limit - 1)]
+        states = [await self.read(partition, send_id) for send_id in ids]
+        return [state for state in states if state is not None]
 
     async def release(self, partition: int, send_id: str, now: int) -> Settled:
         """A person says a parked send may go (again)."""

@@ -143,7 +143,9 @@ def dispatcher(
         template_of=more.pop("template_of", template_of),
         clock=clock or Clock(),
         seed=SEED,
-        settings=settings.Dispatcher(concurrency=concurrency, claim=claim, reconcile_after=reconcile_after),
+        settings=settings.Dispatcher(
+            concurrency=concurrency, claim=claim, reconcile_after=reconcile_after, rates=more.pop("rates", {})
+        ),
         call_timeout=call_timeout,
         limits=limits,
         chance=more.pop("chance", lambda: 0.5),

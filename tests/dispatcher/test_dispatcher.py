@@ -466,3 +466,14 @@ async def test_redis_away_is_waited_out(
 def test_a_claim_shorter_than_a_call_is_refused(redis_client: Redis) -> None:
     with pytest.raises(SettingsInvalid, match=r"dispatcher\.claim"):
         dispatcher(redis_client, claim=5, call_timeout=5)
+
+
+async def test_the_rate_of_the_settings_holds(redis_client: Redis) -> None:
+    channel = RecordingChannel(name="mailer")
+    await plan(redis_client, *(row(f"s{number}") for number in range(20)))
+    sender = dispatcher(redis_client, channel, rates={"mailer": 50.0})
+    began = attempt.boottime()
+    assert await sender.run_once() == 20
+    # The first goes at once, then one every 20 ms.
+    assert attempt.boottime() - began >= 19 * 0.02
+    assert len(channel.sent) == 20

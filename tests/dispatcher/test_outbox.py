@@ -177,7 +177,7 @@ async def test_parked_waits_for_a_person(redis_client: Redis) -> None:
     store = Outbox(redis_client)
     await plan(redis_client, row())
     await store.settle(await claim_one(store), outbox.parked("auth", START, provider="p"), START)
-    assert await redis_client.zrange(keys.parked(0), 0, -1) == [b"s1"]
+    assert [(one.send_id, one.code) for one in await store.waiting(0)] == [("s1", "auth")]
     assert await store.claim(0, START, 10, "b", 0) == []
     assert (await store.release(0, "s1", START)).accepted
     assert (await claim_one(store, owner="b")).attempt == 2

@@ -205,6 +205,6 @@ def test_the_outbox_keeps_its_promises_in_any_order(redis_url: str) -> None:
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

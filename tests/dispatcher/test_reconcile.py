@@ -150,7 +150,8 @@ async def test_a_dispatcher_killed_inside_a_call(
     assert await asyncio.wait_for(process.stdout.readline(), 20) == b"called\n"
     process.send_signal(signal.SIGKILL)
     await process.communicate()
-    assert (await state(redis_client)).status == "sending"
+    known = await state(redis_client)
+    assert (known.status, known.provider) == ("sending", "recording")
     assert [one.kind for one in await FileJournal(tmp_path).read(0, 0)] == ["claim"]
 
     channel = RecordingChannel()
