@@ -122,7 +122,8 @@ class MessageRefused(OrchestratorError):
     """An adapter's `build` cannot make a request of a message: the address or the content can never be sent.
 
     The send ends as failed; the next one is not affected. `code` is one stable word, as in `Receipt.code`:
-    `invalid_address`, `invalid_content`, `too_large`, `invalid_extra`. The text never holds the address or the content.
+    `invalid_address`, `invalid_content`, `too_large`, `invalid_extra`, `not_allowed`. The text never holds the address
+    or the content.
     """
 
     fault = "publisher"

@@ -9,6 +9,17 @@ from urllib.parse import urlsplit
 from orchestrator.contracts.receipts import Callback
 from orchestrator.errors import MessageRefused, WebhookRefused
 
+#: Names of this machine, the only one that credentials may reach unencrypted: for fakes and local relays.
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def base_url(value: str) -> str:
+    """A provider's address for a settings model: HTTPS, since every request carries credentials. Raises ValueError."""
+    url = urlsplit(value)
+    if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)):
+        raise ValueError("is not an https:// address (http:// is for this machine only)")
+    return value.rstrip("/")
+
 
 def one_line(value: str, what: str) -> str:
     """The value, if it holds no control characters: a line break in a header is someone else's header."""

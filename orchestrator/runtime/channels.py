@@ -60,7 +60,7 @@ def _load(provider: str, values: Mapping[str, Any], installed: Mapping[str, list
     try:
         settings = adapter.Settings.model_validate(dict(values))
     except ValidationError as error:
-        raise SettingsInvalid(f"channels.{provider}: {_faults(provider, error)}") from None
+        raise SettingsInvalid(_faults(provider, error)) from None
     channel: Channel[Any] = adapter(settings)
     return channel
 

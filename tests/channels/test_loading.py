@@ -62,6 +62,21 @@ def test_every_fault_at_once_and_no_secret() -> None:
         assert name in text
 
 
+def test_credentials_do_not_travel_in_the_clear(fakes: ProviderFakes) -> None:
+    settings = fakes.channel_settings()
+    for provider in ("sendgrid", "twilio", "fcm"):
+        for url in (
+            "http://api.provider.example",
+            "ftp://127.0.0.1",
+            "api.provider.example",
+            "http://127.0.0.1.evil.example",
+        ):
+            with pytest.raises(SettingsInvalid, match=rf"channels\.{provider}\.base_url: is not an https:// address"):
+                load_channels({provider: {**settings[provider], "base_url": url}})
+    with pytest.raises(SettingsInvalid, match=r"channels\.smtp: a password is not sent unencrypted"):
+        load_channels({"smtp": {**settings["smtp"], "host": "mail.provider.example"}})
+
+
 def test_secrets_are_typed_as_secrets(fakes: ProviderFakes, channels: Channels) -> None:
     """No secret of a provider appears when its settings are shown."""
     for provider, values in fakes.channel_settings().items():

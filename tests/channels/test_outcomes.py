@@ -185,7 +185,7 @@ async def test_attempts_beyond_the_threads_never_began() -> None:
 
 async def test_before_the_request_nothing_is_sent(channels: Channels, fakes: ProviderFakes, write: Write) -> None:
     """A name that does not exist, and TLS to a port that speaks plain HTTP."""
-    for base_url in ("http://no-such-host.invalid", fakes.url.replace("http:", "https:")):
+    for base_url in ("https://no-such-host.invalid", fakes.url.replace("http:", "https:")):
         for provider in ("sendgrid", "twilio", "fcm"):
             channel = channels.make(provider, base_url=base_url)
             receipt = await channel.send(channel.build(write(channel)))

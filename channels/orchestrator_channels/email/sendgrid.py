@@ -93,6 +93,11 @@ class SendGridSettings(BaseModel):
     timeout: float = Field(default=10.0, gt=0, description="Seconds one attempt may take in all.")
     connections: int = Field(default=16, gt=0, description="Attempts at a time.")
 
+    @field_validator("base_url")
+    @classmethod
+    def _is_private(cls, value: str) -> str:
+        return _building.base_url(value)
+
     @field_validator("sender")
     @classmethod
     def _is_address(cls, value: str) -> str:
@@ -143,7 +148,7 @@ class SendGrid:
         )
         self._inbound_keys = list(map(_signatures.public_key, settings.inbound_public_keys))
         self._threads = Threads("sendgrid", settings.connections)
-        self._client = SendGridAPIClient(settings.api_key.get_secret_value(), host=settings.base_url.rstrip("/"))
+        self._client = SendGridAPIClient(settings.api_key.get_secret_value(), host=settings.base_url)
         # The library has no timeout unless it is set here; child clients inherit it.
         self._client.client.timeout = settings.timeout * SOCKET_SHARE
 

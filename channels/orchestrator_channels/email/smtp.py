@@ -19,7 +19,7 @@ from email.utils import format_datetime, formataddr
 from typing import ClassVar, Literal
 
 import aiosmtplib
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from orchestrator.contracts.messages import OutgoingMessage
 from orchestrator.contracts.receipts import Callback, Feedback, Next, Outcome, Receipt
@@ -74,6 +74,12 @@ class SmtpSettings(BaseModel):
         default="", description="Mailbox whose answers reach us; letters ask for `mailbox+<send_id>@domain`."
     )
     timeout: float = Field(default=20.0, gt=0, description="Seconds one attempt may take in all.")
+
+    @model_validator(mode="after")
+    def _is_private(self) -> SmtpSettings:
+        if self.username and self.security == "none" and self.host not in _building.LOOPBACK:
+            raise ValueError("a password is not sent unencrypted to another machine: set security")
+        return self
 
     @field_validator("sender")
     @classmethod

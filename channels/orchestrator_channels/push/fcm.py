@@ -18,7 +18,7 @@ import google.auth.transport
 import httpx
 from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
 from google.oauth2.service_account import Credentials
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from orchestrator.contracts.messages import OutgoingMessage
 from orchestrator.contracts.receipts import Callback, Feedback, Next, Outcome, Receipt
@@ -71,6 +71,11 @@ class FcmSettings(BaseModel):
 
     _credentials: Credentials = PrivateAttr()
 
+    @field_validator("base_url")
+    @classmethod
+    def _is_private(cls, value: str) -> str:
+        return _building.base_url(value)
+
     @model_validator(mode="after")
     def _has_account(self) -> FcmSettings:
         if bool(self.service_account.get_secret_value()) == bool(self.service_account_file):
@@ -118,7 +123,7 @@ class Fcm:
         self._now = now
         self._credentials = settings.credentials
         project = settings.project or self._credentials.project_id
-        self._url = f"{settings.base_url.rstrip('/')}/v1/projects/{project}/messages:send"
+        self._url = f"{settings.base_url}/v1/projects/{project}/messages:send"
         self._login = asyncio.Lock()
         # One at a time, so one thread.
         self._threads = Threads("fcm-login", 1)

@@ -144,7 +144,8 @@ class WebPush:
         if not self._allowed(to["endpoint"]):
             raise MessageRefused(
                 "the subscription's push service is not allowed",
-                code="invalid_address",
+                # Not `invalid_address`: a setting of ours refuses it, and an address may outlive a setting.
+                code="not_allowed",
                 fix="add its host to channels.webpush.allowed_hosts if you trust it",
             )
         return {"endpoint": to["endpoint"], "keys": {"p256dh": keys["p256dh"], "auth": keys["auth"]}}
@@ -159,7 +160,7 @@ class WebPush:
         if not host or url.username is not None or "\\" in endpoint:
             return False
         # Plain HTTP only to this machine: for fakes.
-        if url.scheme != "https" and not (url.scheme == "http" and host in ("127.0.0.1", "localhost")):
+        if url.scheme != "https" and not (url.scheme == "http" and host in _building.LOOPBACK):
             return False
         name = host if port is None or (url.scheme, port) == ("https", 443) else f"{host}:{port}"
         return any(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from twilio.base.exceptions import TwilioException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
@@ -93,6 +93,11 @@ class TwilioSettings(BaseModel):
     base_url: str = Field(default="https://api.twilio.com", description="Another address for tests and proxies.")
     timeout: float = Field(default=10.0, gt=0, description="Seconds one attempt may take in all.")
     connections: int = Field(default=16, gt=0, description="Attempts at a time.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_private(cls, value: str) -> str:
+        return _building.base_url(value)
 
     @model_validator(mode="after")
     def _one_sender(self) -> TwilioSettings:

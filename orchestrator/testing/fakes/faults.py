@@ -25,8 +25,8 @@ class Fault:
     """
 
     kind: Kind
-    #: `twilio`, `sendgrid`, `fcm`, `webpush`, `smtp`; empty: every one. `fcm-login` is Google's token endpoint, which an
-    #: empty name does not mean.
+    #: `twilio`, `sendgrid`, `fcm`, `webpush`, `smtp`; empty: every one. `fcm-login` is Google's token endpoint, which
+    #: an empty name does not mean.
     provider: str = ""
     #: A part of the address; empty: every one.
     match: str = ""
