@@ -96,7 +96,12 @@ async def paced(site: Site, customers: int, rate: int, seconds: float, warm_up: 
     due = [made.at + W2_MS for made in sends.first if since <= made.at + W2_MS < until]
     clocks = [(ns / 1e6, partition, clock) for ns, partition, _, clock in moves]
     fired = _latencies(
-        [(at, workload.partition_of(made.customer, workload.PARTITIONS), at) for made in sends.first for at in (made.at + W2_MS,) if since <= at < until],
+        [
+            (at, workload.partition_of(made.customer, workload.PARTITIONS), at)
+            for made in sends.first
+            for at in (made.at + W2_MS,)
+            if since <= at < until
+        ],
         clocks,
     )
     return {

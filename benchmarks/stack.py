@@ -97,6 +97,7 @@ class Site:
             "ORCHESTRATOR_KAFKA__GROUP": f"{self.settings.kafka.group}-{name}",
             "ORCHESTRATOR_REDIS__URL": self.settings.redis.url.get_secret_value(),
             "ORCHESTRATOR_SEED": self.settings.seed.get_secret_value(),
+            "ORCHESTRATOR_TOPICS__SOURCES": "[]",
             "BENCHMARK_OUTPUT": str(self.stack.folder / f"{name}.json"),
         }
         for topic in ("events", "dead", "sends", "decisions", "partitions"):
@@ -152,9 +153,7 @@ class Site:
         log = KafkaLog(self.settings.kafka)
         try:
             catalogue = Catalogue(self.stack.client, self.settings.seed.get_secret_value().encode())
-            await publish_program(
-                self.stack.client, log, catalogue, self.settings.topics.events, files, WallClock()
-            )
+            await publish_program(self.stack.client, log, catalogue, self.settings.topics.events, files, WallClock())
         finally:
             await log.close()
 

@@ -57,7 +57,9 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-async def known_customers(site: Site, customers: int, files: dict[str, str], at: int, before: Sequence[Any] = ()) -> None:
+async def known_customers(
+    site: Site, customers: int, files: dict[str, str], at: int, before: Sequence[Any] = ()
+) -> None:
     """Journeys in force, every customer with addresses and consents (and `before` applied): none of it is measured."""
     await site.publish_journeys(files)
     await site.publish(workload.arrivals(customers, at))
@@ -100,7 +102,9 @@ async def catch_up(
         found = rates(left, measured.read(), (name, "redis", "kafka"))
     found["customers"] = customers
     found["ledger"] = {key: by - before.get(key, 0) for key, by in (await site.counts()).items()}
-    found["transitions"] = sum(by for key, by in found["ledger"].items() if key.startswith(("entered:", "sent:", "ended:")))
+    found["transitions"] = sum(
+        by for key, by in found["ledger"].items() if key.startswith(("entered:", "sent:", "ended:"))
+    )
     if weigh:
         found["bytes"] = await weights(stack, customers)
     return found
@@ -192,7 +196,11 @@ async def sending(site: Site, worker: subprocess.Popen[bytes]) -> dict[str, Any]
 def machine() -> dict[str, Any]:
     """What it ran on."""
     model = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     return {"cpu": model, "cores": os.cpu_count(), "load": os.getloadavg()[0], "python": platform.python_version()}
@@ -232,7 +240,15 @@ async def run(only: set[str], size: Size) -> dict[str, Any]:
                 site = await new_site(parts)
                 customers = size.of(CUSTOMERS)
                 await known_customers(site, customers, workload.journey_files("5s", "10s"), workload.now_ms())
-                found["C"].append(await paced(site, customers, rate, PACED_SECONDS * max(size.scale, 0.5), WARM_UP_SECONDS * max(size.scale, 0.5)))
+                found["C"].append(
+                    await paced(
+                        site,
+                        customers,
+                        rate,
+                        PACED_SECONDS * max(size.scale, 0.5),
+                        WARM_UP_SECONDS * max(size.scale, 0.5),
+                    )
+                )
     return found
 
 

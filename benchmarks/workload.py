@@ -134,7 +134,9 @@ def one_of_the_mix(name: str, number: int, kind: float, at: int) -> Event:
         price = 5.0 + at % 90
         data: dict[str, Any] = {"order_id": f"o-{name}", "total": price}
         return Event(id=name, type="purchase", time=at, customer=who, source="shop", data=data)
-    return Event(id=name, type="reply", time=at, customer=who, source="shop", data={"channel": "sms", "text": "Thank you"})
+    return Event(
+        id=name, type="reply", time=at, customer=who, source="shop", data={"channel": "sms", "text": "Thank you"}
+    )
 
 
 def view(name: str, who: str, at: int, product: int) -> Event:

@@ -20,7 +20,7 @@ CONTROL = "$control"
 RESERVED_PREFIX = "$"
 
 
-class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """One normalised event. `customer` is the canonical id; `time` is when it happened, clamped to the receipt + 5 min."""
 
     id: str

@@ -20,6 +20,8 @@ def first_match(
     if event.type != match.type:
         return None
     lines: list[Mapping[str, Any]] = lines_of(event.data) or [_NO_LINE]
+    if match.where is None and not match.same:
+        return lines[0]
     for line in lines:
         scope = Scope(customer, at, event, line, bound)
         if match.where is not None and not match.where.holds(scope):

@@ -84,8 +84,8 @@ def _bound(event: Event, line: Mapping[str, Any]) -> dict[str, Any]:
     bound: dict[str, Any] = {}
     if line:
         bound["product"] = {name: value for name, value in line.items() if name != "products"}
-    order = order_of(event.data)
-    if order["id"] is not MISSING:
+    if "order_id" in event.data:
+        order = order_of(event.data)
         bound["order"] = {name: value for name, value in order.items() if not isinstance(value, list | dict)}
     return bound
 

@@ -39,9 +39,10 @@ def step(context: Context, customer_id: str, customer: Customer, event: Event, c
         return result
     learn(turn, event, labels)
     if customer.runs:
-        _goals(turn, event)
-        _exits(turn, event)
-        _wakes(turn, event)
+        live = [(journey, run) for journey, run in _live(turn) if not _goal(turn, event, journey, run)]
+        live = [(journey, run) for journey, run in live if not _exit(turn, event, journey, run)]
+        for journey, run in live:
+            _wake(turn, event, journey, run)
     journeys = context.program.triggers.get(event.type)
     if journeys:
         _triggers(turn, event, journeys)
@@ -81,19 +82,20 @@ def _live(turn: Turn) -> list[tuple[Journey, Run]]:
     return [(by_version[run.version], run) for run in turn.customer.runs if run.version in by_version]
 
 
-def _goals(turn: Turn, event: Event) -> None:
-    for journey, run in _live(turn):
-        goal = journey.goal
-        if goal is None or goal.match.type != event.type:
-            continue
-        line = first_match(goal.match, turn.customer, event, turn.at, run.bound)
-        if line is None:
-            continue
-        converted = bool(run.first_send) and event.time <= run.first_send + goal.within
-        value = _value(turn, event, line, goal.value) if converted else 0.0
-        arm = "holdout" if run.silent else "treated"
-        turn.result.count(f"goal:{journey.slug}:{arm}:{'converted' if converted else 'outside'}")
-        leave(turn, journey, run, "goal", withdraw=True, converted=converted, value=value)
+def _goal(turn: Turn, event: Event, journey: Journey, run: Run) -> bool:
+    """Whether the event was the run's goal; the run is over then."""
+    goal = journey.goal
+    if goal is None or goal.match.type != event.type:
+        return False
+    line = first_match(goal.match, turn.customer, event, turn.at, run.bound)
+    if line is None:
+        return False
+    converted = bool(run.first_send) and event.time <= run.first_send + goal.within
+    value = _value(turn, event, line, goal.value) if converted else 0.0
+    arm = "holdout" if run.silent else "treated"
+    turn.result.count(f"goal:{journey.slug}:{arm}:{'converted' if converted else 'outside'}")
+    leave(turn, journey, run, "goal", withdraw=True, converted=converted, value=value)
+    return True
 
 
 def _value(turn: Turn, event: Event, line: Any, name: tuple[str, ...]) -> float:
@@ -105,15 +107,16 @@ def _value(turn: Turn, event: Event, line: Any, name: tuple[str, ...]) -> float:
     return revenue_of(event.data)
 
 
-def _exits(turn: Turn, event: Event) -> None:
-    for journey, run in _live(turn):
-        for match in journey.exit_when:
-            if first_match(match, turn.customer, event, turn.at, run.bound) is not None:
-                leave(turn, journey, run, event.type, withdraw=True)
-                break
-        else:
-            if _said_no(turn, event, journey):
-                leave(turn, journey, run, "unsubscribed", withdraw=True)
+def _exit(turn: Turn, event: Event, journey: Journey, run: Run) -> bool:
+    """Whether the event took the customer out of the run."""
+    for match in journey.exit_when:
+        if first_match(match, turn.customer, event, turn.at, run.bound) is not None:
+            leave(turn, journey, run, event.type, withdraw=True)
+            return True
+    if _said_no(turn, event, journey):
+        leave(turn, journey, run, "unsubscribed", withdraw=True)
+        return True
+    return False
 
 
 def _said_no(turn: Turn, event: Event, journey: Journey) -> bool:
@@ -127,14 +130,12 @@ def _said_no(turn: Turn, event: Event, journey: Journey) -> bool:
     return bool(channels) and not any(allowed(turn, channel, journey.purpose) for channel in sorted(channels))
 
 
-def _wakes(turn: Turn, event: Event) -> None:
+def _wake(turn: Turn, event: Event, journey: Journey, run: Run) -> None:
     freed = event.type in ("message_failed", "message_bounced")
-    for journey, run in _live(turn):
-        if run.waiting:
-            if freed and run.waiting == "send" and run.held is not None and run.held.reason == "cap":
-                retry_held(turn, journey, run)
-            else:
-                wake(turn, journey, run, event)
+    if freed and run.waiting == "send" and run.held is not None and run.held.reason == "cap":
+        retry_held(turn, journey, run)
+    elif run.waiting:
+        wake(turn, journey, run, event)
 
 
 def _triggers(turn: Turn, event: Event, journeys: tuple[Journey, ...]) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeVar
 
 from redis.exceptions import BusyLoadingError
@@ -210,7 +211,8 @@ class Partitions:
         for name, document in documents.items():
             cache.pop(name, None)
             cache[name] = document
-        for name in list(cache)[: max(0, len(cache) - self._max_cached)]:
+        # `islice`, for a full cache holds far more names than one batch drives out.
+        for name in list(islice(cache, max(0, len(cache) - self._max_cached))):
             del cache[name]
 
     def _watch_poison(self, owned: _Owned, run: BatchRun) -> None:

@@ -11,6 +11,7 @@ from orchestrator.runtime.app import run_worker
 from orchestrator.runtime.batch import Destinations
 from orchestrator.runtime.catalogue import Catalogue
 from orchestrator.runtime.clock import WallClock
+from orchestrator.runtime.collector import calm
 from orchestrator.runtime.heartbeat import beat
 from orchestrator.runtime.kafka_log import KafkaLog
 from orchestrator.runtime.partitions import Partitions
@@ -42,6 +43,7 @@ async def check_partition_count(client: redis.asyncio.Redis, count: int) -> None
 
 async def serve_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Run until `stop`. Raises what must end the process: the state is safe, position and state move together."""
+    calm()
     clock = WallClock()
     client = connect(settings.redis)
     log = KafkaLog(settings.kafka)
