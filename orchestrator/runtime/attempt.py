@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from orchestrator.content.render import render
 from orchestrator.contracts.messages import Content, OutboxRow, OutgoingMessage
 from orchestrator.contracts.receipts import Next, Outcome, Receipt
-from orchestrator.errors import DependencyUnreachable, MessageRefused, TemplateFailed
+from orchestrator.errors import DependencyUnreachable, MessageRefused, OrchestratorError, TemplateFailed
 from orchestrator.language.program import MessageTemplate
 from orchestrator.ports import Channel, Clock
 from orchestrator.runtime.journal import Entry, Journal
@@ -115,13 +115,15 @@ class Attempts:
         row = lease.claim.row
         try:
             prepared = await self._prepare(lease)
-        except (RedisError, DependencyUnreachable, OSError) as error:
+        except (RedisError, OrchestratorError, OSError) as error:
             # Fail closed: whoever cannot ask whether he may send does not send.
-            log.warning("send %s held back: %s", row.send_id, type(error).__name__)
+            told = error if isinstance(error, OrchestratorError) else type(error).__name__
+            log.warning("send %s held back: %s", row.send_id, told)
             prepared = self._hold("dependency")
         except Exception:
+            # A fault of ours: the row waits for the repair as long as it is worth sending.
             log.exception("send %s could not be prepared", row.send_id)
-            prepared = outbox.failed("internal", "the dispatcher failed before the provider was called; see its log")
+            prepared = self._hold("internal", 12 * HOLD)
         if isinstance(prepared, Settlement):
             await self._settle(lease, prepared)
             return prepared.status != "planned"

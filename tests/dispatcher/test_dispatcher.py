@@ -12,7 +12,7 @@ from sends import HOUR, SEED, START, Clock, MemoryJournal, dispatcher, plan, row
 
 from orchestrator.contracts.messages import OutgoingMessage
 from orchestrator.contracts.receipts import Next, Outcome, Receipt
-from orchestrator.errors import MessageRefused, SettingsInvalid
+from orchestrator.errors import MessageRefused, OrchestratorError, SettingsInvalid
 from orchestrator.runtime import attempt
 from orchestrator.runtime.provider_limits import ProviderLimits
 from orchestrator.runtime.reconcile import Reconciler
@@ -356,14 +356,26 @@ async def test_no_provider_byte_without_the_journal(redis_client: Redis) -> None
     assert channel.attempts("s1") == 1
 
 
-async def test_a_failing_store_of_messages_holds_the_row(redis_client: Redis) -> None:
-    async def away(one: Any) -> Any:
-        raise ConnectionError
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConnectionError("no route"), "dependency"),
+        (OrchestratorError("the program is not in the store"), "dependency"),
+        (KeyError("our own fault"), "internal"),
+    ],
+)
+async def test_what_can_be_repaired_holds_the_row(redis_client: Redis, error: Exception, code: str) -> None:
+    async def template_missing(one: Any) -> Any:
+        raise error
 
-    channel = RecordingChannel()
+    clock, channel = Clock(), RecordingChannel()
     await plan(redis_client, row())
-    await dispatcher(redis_client, channel, template_of=away).run_once()
-    assert ((await state(redis_client)).status, channel.sent) == ("planned", [])
+    await dispatcher(redis_client, channel, clock=clock, template_of=template_missing).run_once()
+    found = await state(redis_client)
+    assert (found.status, found.code, channel.sent) == ("planned", code, [])
+    clock.at += 60_001
+    await dispatcher(redis_client, channel, clock=clock).run_once()
+    assert channel.attempts("s1") == 1
 
 
 async def test_a_claim_that_ran_out_in_a_freeze_is_not_sent(

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import DependencyUnreachable, PositionTooOld
+from orchestrator.imports import deprecations_ignored
 from orchestrator.ports import LogRecord
 from orchestrator.runtime.journal import SKEW, Entry, FileJournal, KafkaJournal
+from orchestrator.runtime.kafka_admin import admin_client
+from orchestrator.runtime.kafka_log import KafkaLog
+from orchestrator.settings import Kafka
+from orchestrator.testing.services.kafka import KafkaServer
+
+with deprecations_ignored():
+    from aiokafka import TopicPartition
 
 
 def files(folder: Path) -> list[Path]:
@@ -147,3 +156,23 @@ async def test_topic_is_read_from_the_moment_asked_for_even_when_its_start_is_go
     assert [one.send_id for one in await journal.read(0, 290 * SKEW)] == [f"s{n}" for n in range(290, 300)]
     assert len(await journal.read(0, 0)) == 200
     await journal.close()
+
+
+async def test_on_a_real_broker_whose_oldest_entries_are_deleted(kafka: KafkaServer) -> None:
+    topic = f"sends-{uuid.uuid4().hex[:8]}"
+    with admin_client(kafka.bootstrap, 30) as admin:
+        admin.create_topics({topic: {"num_partitions": 2}}, wait_for_metadata=True)
+    log = KafkaLog(Kafka(bootstrap=kafka.bootstrap))
+    journal = KafkaJournal(log, topic)
+    try:
+        await asyncio.gather(
+            *(journal.write(entry(number, partition=number % 2, at=number * SKEW)) for number in range(40))
+        )
+        with admin_client(kafka.bootstrap, 30) as admin:
+            admin.delete_records({TopicPartition(topic, 0): 5})
+        assert [one.send_id for one in await journal.read(0, 30 * SKEW)] == [f"s{n}" for n in range(30, 40, 2)]
+        assert [one.send_id for one in await journal.read(0, 0)] == [f"s{n}" for n in range(10, 40, 2)]
+        assert len(await journal.read(1, 0)) == 20
+    finally:
+        await journal.close()
+        await log.close()
