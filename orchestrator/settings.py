@@ -86,6 +86,9 @@ class Dispatcher(BaseModel):
     claim: float = Field(
         default=60.0, description="Seconds after which a claimed send of a dead dispatcher is unknown."
     )
+    fold_window: float = Field(
+        default=86_400.0, description="Seconds of the journal that a restarted or restored Redis is told again."
+    )
     reconcile_after: float = Field(
         default=900.0, description="Seconds to wait for a callback before an unknown is looked up."
     )

@@ -21,8 +21,8 @@ from orchestrator.runtime.heartbeat import beat
 from orchestrator.runtime.journal import Journal, KafkaJournal
 from orchestrator.runtime.kafka_log import KafkaLog
 from orchestrator.runtime.links import callback_url, unsubscribe_url
+from orchestrator.runtime.rollback_guard import RollbackGuard
 from orchestrator.settings import Settings
-from orchestrator.stores.client import connect
 
 
 def build_dispatcher(
@@ -79,15 +79,19 @@ async def serve_dispatcher(settings: Settings, stop: asyncio.Event) -> None:
             fix="add a section [channels.<provider>] to orchestrator.toml, for example [channels.console]",
         )
     clock = WallClock()
-    client = connect(settings.redis)
     log = KafkaLog(settings.kafka)
     journal = KafkaJournal(log, settings.topics.sends)
-    beating = asyncio.create_task(beat(client, "dispatcher", clock, stop))
+    guard = RollbackGuard(settings, journal, clock)
+    client = guard.client()
+    helpers = [
+        asyncio.create_task(guard.run(stop)),
+        asyncio.create_task(beat(client, "dispatcher", clock, stop)),
+    ]
     try:
         await build_dispatcher(settings, client, log, journal, clock, channels).run(stop)
     finally:
         stop.set()
-        await asyncio.gather(beating, return_exceptions=True)
+        await asyncio.gather(*helpers, return_exceptions=True)
         for channel in channels.values():
             await channel.close()
         await journal.close()

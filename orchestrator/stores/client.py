@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import redis.asyncio
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
@@ -38,13 +41,17 @@ class _Unix(_PackedInC, UnixDomainSocketConnection):
 _PACKED = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
 
 
-def connect(settings: RedisSettings) -> redis.asyncio.Redis:
-    """A client that answers bytes and never retries by itself: whoever calls knows whether a repetition is safe."""
+def connect(settings: RedisSettings, on_connect: Callable[[Any], Awaitable[None]] | None = None) -> redis.asyncio.Redis:
+    """A client that answers bytes and never retries by itself: whoever calls knows whether a repetition is safe.
+
+    `on_connect` runs on every new connection before its first command, in place of the client's own greeting.
+    """
     client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
         settings.url.get_secret_value(),
         socket_timeout=settings.timeout,
         socket_connect_timeout=settings.timeout,
         retry=Retry(NoBackoff(), 0),
+        redis_connect_func=on_connect,
     )
     pool = client.connection_pool
     pool.connection_class = _PACKED[pool.connection_class]

@@ -72,6 +72,8 @@ class Installation:
             "ORCHESTRATOR_KAFKA__BOOTSTRAP": self.bootstrap,
             "ORCHESTRATOR_KAFKA__GROUP": f"worker-{self.name}",
             "ORCHESTRATOR_KAFKA__SESSION_TIMEOUT": "6",
+            # Just above the longest provider call: a killed dispatcher's claims are given up sooner.
+            "ORCHESTRATOR_DISPATCHER__CLAIM": "31",
             "ORCHESTRATOR_REDIS__URL": self.redis_url,
             "ORCHESTRATOR_TOPICS__PARTITIONS": str(self.partitions),
             "ORCHESTRATOR_TOPICS__SOURCES": json.dumps([f"source-{self.name}"]),

@@ -148,6 +148,11 @@ class OwnRedis:
             raise ServiceMissing(str(error)) from error
 
     @property
+    def data(self) -> Path:
+        """Its folder, for tests that put an older state back."""
+        return self._dir
+
+    @property
     def pid(self) -> int | None:
         """The process, for tests that freeze it."""
         return self._redis.pid
