@@ -25,7 +25,7 @@ import uvicorn
 from pydantic import SecretStr
 from redis.exceptions import RedisError
 
-from orchestrator.errors import DependencyUnreachable
+from orchestrator.errors import DependencyUnreachable, SettingsInvalid
 from orchestrator.language.program import Program
 from orchestrator.ports import Channel, Clock
 from orchestrator.runtime.catalogue import Catalogue
@@ -76,8 +76,15 @@ class Embedded:
         channels: Mapping[str, Channel[Any]] | None = None,
         persistent: bool = True,
     ) -> None:
-        self._redis = LocalRedis(settings.data / "redis", persistent=persistent)
-        self._listener = listen(settings.gateway.host, settings.gateway.port)
+        #: Its own server.
+        self.redis = LocalRedis(settings.data / "redis", persistent=persistent)
+        try:
+            self._listener = listen(settings.gateway.host, settings.gateway.port)
+        except OSError as error:
+            raise SettingsInvalid(
+                f"cannot listen on {settings.gateway.host} port {settings.gateway.port}: {error.strerror}",
+                fix="stop what uses it, or set gateway.port (`--port`) to another one; 0 takes a free one",
+            ) from error
         port: int = self._listener.getsockname()[1]
         host = settings.gateway.host
         #: Where the gateway listens.
@@ -86,7 +93,7 @@ class Embedded:
         gateway: dict[str, Any] = {"port": port} | ({} if "public_url" in given else {"public_url": self.url})
         self.settings = settings.model_copy(
             update={
-                "redis": settings.redis.model_copy(update={"url": SecretStr(self._redis.url)}),
+                "redis": settings.redis.model_copy(update={"url": SecretStr(self.redis.url)}),
                 "topics": settings.topics.model_copy(update={"sources": []}),
                 "gateway": settings.gateway.model_copy(update=gateway),
             }
@@ -111,8 +118,8 @@ class Embedded:
     async def _start(self) -> None:
         settings, topics = self.settings, self.settings.topics
         self._stack.callback(self._listener.close)
-        self._stack.callback(self._redis.stop)
-        await asyncio.to_thread(self._redis.start)
+        self._stack.callback(self.redis.stop)
+        await asyncio.to_thread(self.redis.start)
         self.client = connect(settings.redis)
         self._stack.push_async_callback(self.client.aclose)
         self.log = StreamsLog(self.client, {topics.events: topics.partitions, topics.decisions: topics.partitions})
@@ -221,10 +228,10 @@ class Embedded:
     async def _keep_redis(self, done: asyncio.Event) -> None:
         """A server that died comes back on its data, without a person."""
         while not done.is_set():
-            if self._redis.pid is None:
+            if self.redis.pid is None:
                 logger.error("the Redis server ended; starting it again")
                 try:
-                    await asyncio.to_thread(self._redis.start)
+                    await asyncio.to_thread(self.redis.start)
                 except DependencyUnreachable as problem:
                     logger.error("%s", problem)
             with contextlib.suppress(TimeoutError):
