@@ -37,9 +37,9 @@ class World:
     seed: int = 11
     #: Mean click rates of email, push, SMS.
     levels: tuple[float, float, float] = (0.05, 0.07, 0.10)
-    segments: int = 5
-    segment_spread: float = 0.55
-    personal_spread: float = 0.95
+    segments: int = 4
+    segment_spread: float = 0.9
+    personal_spread: float = 0.7
     correlation: float = 0.3
     wrong_labels: float = 0.3
     sms_only: float = 0.08
@@ -64,7 +64,7 @@ WORLDS = {
     "sparse": World(name="sparse", levels=(0.02, 0.03, 0.06), days_between=7.0),
     "drifting": World(name="drifting", drift=0.20),
     "upheaval": World(name="upheaval", upheaval=0.5),
-    "homogeneous": World(name="homogeneous", personal_spread=0.35, sms_only=0.0, segment_spread=0.7),
+    "homogeneous": World(name="homogeneous", personal_spread=0.25, sms_only=0.0),
     "blind_labels": World(name="blind_labels", wrong_labels=1.0),
     "nothing_allowed": World(name="nothing_allowed", nothing=True),
     "tiring": World(name="tiring", tires=0.35, days_between=1.5),

@@ -12,6 +12,7 @@ from orchestrator.engine.context import Turn
 from orchestrator.engine.state import OpenSend
 from orchestrator.learning import pooled
 from orchestrator.learning.cells import OPENS_SEEN, UNIT, Cell, new_cell
+from orchestrator.learning.pooled import LOST, RESPONSES, SENDS, SQUARE_UNIT, SQUARES, VALUE, open_vector
 
 #: A complaint weighs as several unsubscribes.
 COMPLAINT = 3.0
@@ -21,112 +22,118 @@ VALUE_WINDOW_MS = 86_400_000
 
 def sent(turn: Turn, send: OpenSend, *, expected: float) -> None:
     """A send was decided; it counts at once. `expected` is the mean of the rate that was believed."""
-    group = _group(turn)
+    group, channel = _group(turn), send.channel
     sums = turn.result.sums
-    pooled.add(sums, pooled.money_key(group, send.channel), pooled.money(sends=1))
-    pooled.add(sums, pooled.text_key(group, send.message), (UNIT, 0))
-    pooled.add(
-        sums, pooled.tired_key(send.channel), pooled.one(2 * pooled.PRESSURES, send.tired, round(expected * UNIT))
-    )
-    cell, before = _open(turn, send.channel)
+    open_vector(sums, pooled.text_key(group, send.message), 2)[0] += UNIT
+    answers = open_vector(sums, pooled.answer_key(channel), pooled.ANSWER_WIDTH)
+    answers[pooled.EXPECTED + send.tired] += int(expected * UNIT)
+    cell, vector = _cell(turn, channel), _vector(turn, group, channel)
+    vector[SENDS] += UNIT
+    cell.add_to(vector, -1)
     cell.sent(turn.at)
-    _close(turn, group, send.channel, cell, before)
+    cell.add_to(vector, 1)
 
 
 def taken_back(turn: Turn, send: OpenSend) -> None:
     """A send never reached her: silence about it means nothing."""
-    group = _group(turn)
-    sums = turn.result.sums
-    pooled.add(sums, pooled.money_key(group, send.channel), pooled.money(sends=-1))
-    pooled.add(sums, pooled.text_key(group, send.message), (-UNIT, 0))
-    cell, before = _open(turn, send.channel)
+    group, channel = _group(turn), send.channel
+    open_vector(turn.result.sums, pooled.text_key(group, send.message), 2)[0] -= UNIT
+    cell, vector = _cell(turn, channel), _vector(turn, group, channel)
+    vector[SENDS] -= UNIT
+    cell.add_to(vector, -1)
     cell.taken_back(turn.at, send.at, opened=send.opened)
-    _close(turn, group, send.channel, cell, before)
+    cell.add_to(vector, 1)
 
 
 def opened(turn: Turn, send: OpenSend) -> None:
     """The first open of a send by a person."""
-    cell, before = _open(turn, send.channel)
+    cell, vector = _cell(turn, send.channel), _vector(turn, _group(turn), send.channel)
+    cell.add_to(vector, -1)
     cell.opened(turn.at)
-    _close(turn, _group(turn), send.channel, cell, before)
+    cell.add_to(vector, 1)
 
 
 def machine(turn: Turn, channel: str) -> None:
     """A machine opened or clicked: from now on opens on this channel say nothing of this customer."""
-    cell, before = _open(turn, channel)
-    cell.blind()
-    _close(turn, _group(turn), channel, cell, before)
+    cell = _cell(turn, channel)
+    if cell.sees_opens():
+        vector = _vector(turn, _group(turn), channel)
+        cell.add_to(vector, -1)
+        cell.blind()
+        cell.add_to(vector, 1)
 
 
 def responded(turn: Turn, send: OpenSend, *, delay: int, value: float) -> None:
     """The first response to a send, `delay` ms after it. `value` is what the answer itself is worth."""
-    group = _group(turn)
+    group, channel = _group(turn), send.channel
     sums = turn.result.sums
-    pooled.add(sums, pooled.money_key(group, send.channel), pooled.money(responses=1, value=value))
-    pooled.add(sums, pooled.text_key(group, send.message), (0, UNIT))
-    pooled.add(sums, pooled.delay_key(send.channel), pooled.one(pooled.DELAYS, pooled.delay_step(delay)))
-    pooled.add(sums, pooled.tired_key(send.channel), pooled.one(2 * pooled.PRESSURES, pooled.PRESSURES + send.tired))
-    cell, before = _open(turn, send.channel)
-    if send.channel in OPENS_SEEN and not send.opened:
-        # Who answers has opened, whether or not the mailbox said so.
-        cell.opened(turn.at)
-    cell.responded(turn.at)
-    _close(turn, group, send.channel, cell, before)
+    open_vector(sums, pooled.text_key(group, send.message), 2)[1] += UNIT
+    answers = open_vector(sums, pooled.answer_key(channel), pooled.ANSWER_WIDTH)
+    answers[pooled.delay_step(delay)] += UNIT
+    answers[pooled.CAME + send.tired] += UNIT
+    cell, vector = _cell(turn, channel), _vector(turn, group, channel)
+    vector[RESPONSES] += UNIT
+    if value:
+        _credit(vector, value)
+    cell.add_to(vector, -1)
+    # Who answers has opened, whether or not the mailbox said so.
+    cell.responded(turn.at, opened=channel in OPENS_SEEN and not send.opened)
+    cell.add_to(vector, 1)
 
 
 def bought(turn: Turn, send: OpenSend, margin: float) -> None:
     """A purchase followed the response to a send. It feeds the pooled value, never the customer's rate."""
-    if margin > 0.0:
-        key = pooled.money_key(_group(turn), send.channel)
-        pooled.add(turn.result.sums, key, pooled.money(value=margin))
+    _credit(_vector(turn, _group(turn), send.channel), margin)
 
 
-def pending(turn: Turn, channel: str) -> float:
-    """How many answers of the sends counted are still to be waited for: each send by what has not come by its age.
-
-    While callbacks of the channel are stale its clock stands still.
-    """
-    now = min(turn.at, turn.context.stale.get(channel, turn.at))
-    window = turn.context.program.policy.credit_window_of(channel)
-    priors = turn.context.priors
-    total = 0.0
+def pending(turn: Turn) -> dict[str, float]:
+    """Per channel, how many answers of the sends counted are still to be waited for: each by what has not come by its
+    age. While callbacks of a channel are stale its clock stands still."""
+    context, at = turn.context, turn.at
+    policy, priors, stale = context.program.policy, context.priors, context.stale
+    totals: dict[str, float] = {}
+    longest = policy.longest_window
     for send in reversed(turn.customer.open_sends):
-        age = now - send.at
-        if age >= window:
+        channel = send.channel
+        age = (min(at, stale[channel]) if channel in stale else at) - send.at
+        if age >= longest and not stale:
             break
-        if send.channel == channel and send.counted and not send.answered:
-            total += 1.0 - priors.arrived(channel, age)
-    return total
+        if send.counted and not send.answered and age < policy.credit_window_of(channel):
+            totals[channel] = totals.get(channel, 0.0) + 1.0 - priors.arrived(channel, age)
+    return totals
 
 
 def lost(turn: Turn, channel: str, weight: float = 1.0) -> None:
     """The consent for a channel was withdrawn."""
-    pooled.add(turn.result.sums, pooled.money_key(_group(turn), channel), pooled.money(lost=weight))
+    _vector(turn, _group(turn), channel)[LOST] += int(weight * UNIT)
 
 
 def moved(turn: Turn, labels: Sequence[str]) -> None:
     """The customer's labels changed from `labels`: what is known of her belongs to her new group."""
     before, after = pooled.group_of(labels), _group(turn)
-    if before == after:
-        return
-    for channel, cell in turn.customer.responses.items():
-        share = cell.evidence()
-        pooled.add(turn.result.sums, pooled.cell_key(before, channel), [-by for by in share])
-        pooled.add(turn.result.sums, pooled.cell_key(after, channel), share)
+    if before != after:
+        for channel, cell in turn.customer.responses.items():
+            cell.add_to(_vector(turn, before, channel), -1)
+            cell.add_to(_vector(turn, after, channel), 1)
 
 
 def _group(turn: Turn) -> str:
     return pooled.group_of(turn.customer.segments)
 
 
-def _open(turn: Turn, channel: str) -> tuple[Cell, list[int]]:
-    cell = turn.customer.responses.get(channel)
+def _vector(turn: Turn, group: str, channel: str) -> list[int]:
+    return open_vector(turn.result.sums, pooled.cell_key(group, channel), pooled.CELL_WIDTH)
+
+
+def _cell(turn: Turn, channel: str) -> Cell:
+    cells = turn.customer.responses
+    cell = cells.get(channel)
     if cell is None:
-        cell = turn.customer.responses[channel] = new_cell(channel, turn.at)
-    return cell, cell.evidence()
+        cell = cells[channel] = new_cell(channel, turn.at)
+    return cell
 
 
-def _close(turn: Turn, group: str, channel: str, cell: Cell, before: list[int]) -> None:
-    after = cell.evidence()
-    change = [new - old for new, old in zip(after, before, strict=True)]
-    pooled.add(turn.result.sums, pooled.cell_key(group, channel), change)
+def _credit(vector: list[int], value: float) -> None:
+    value = pooled.credit(value)
+    vector[VALUE] += round(value * UNIT)
+    vector[SQUARES] += round(value * value * SQUARE_UNIT)

@@ -15,7 +15,7 @@ from orchestrator.language.program import Journey, Send
 from orchestrator.learning.chance import digest
 from orchestrator.learning.choice import NOTHING, Candidate, Situation, choose, posterior
 from orchestrator.learning.pooled import group_of
-from orchestrator.learning.pressure import pressure, step_of
+from orchestrator.learning.pressure import pressures, step_of
 from orchestrator.learning.texts import choose_text
 
 
@@ -116,7 +116,6 @@ def _choose_text(turn: Turn, decision: Decision, texts: list[str]) -> None:
         exploration=context.program.policy.exploration,
         seed=context.seed,
         names=(decision.journey, turn.customer_id, decision.id),
-        draws=context.draws,
     )
     decision.message, decision.message_propensity = chosen.message, chosen.share
     if len(weighed) > 1:
@@ -128,25 +127,25 @@ def _choose_channel(turn: Turn, send: Send, decision: Decision, channels: tuple[
     context, customer, at = turn.context, turn.customer, turn.at
     policy, priors = context.program.policy, context.priors
     group = group_of(customer.segments)
+    waited_for, tired = pending(turn), pressures(customer.contacts, at)
     candidates: list[Candidate] = []
-    pressures: dict[str, float] = {}
     for channel in channels:
         money = channel_policy(policy, channel)
         belief = priors.belief(group, channel, policy.response_value)
         cell = customer.responses.get(channel)
-        a, b = posterior(cell, belief, channel, at, pending(turn, channel))
-        weight = pressures[channel] = pressure([c.at for c in customer.contacts if c.channel == channel], at)
-        factor = cell.at_present(at) if cell is not None else 0.0
+        a, b = posterior(cell, belief, channel, at, waited_for.get(channel, 0.0))
+        left = cell.at_present(at) if cell is not None else 0.0
         candidates.append(
             Candidate(
                 channel,
                 a,
                 b,
-                belief.value * priors.rested(channel, step_of(weight)),
+                belief.value * priors.rested(channel, step_of(tired.get(channel, 0.0))),
                 money.cost,
                 belief.hazard * money.consent_loss,
-                sends=cell.n * factor if cell is not None else 0.0,
-                responses=cell.s * factor if cell is not None else 0.0,
+                0.0,
+                cell.n * left if cell is not None else 0.0,
+                cell.s * left if cell is not None else 0.0,
             )
         )
     choice = choose(
@@ -172,10 +171,10 @@ def _choose_channel(turn: Turn, send: Send, decision: Decision, channels: tuple[
     decision.mode = "named" if choice.mode == "only" and send.channels == (choice.channel,) else choice.mode
     decision.priors = priors.version
     decision.candidates = [
-        Weighed(c.channel, c.a, c.b, c.value, c.cost, c.loss, c.share, pressures[c.channel]) for c in choice.candidates
+        Weighed(c.channel, c.a, c.b, c.value, c.cost, c.loss, c.share, tired.get(c.channel, 0.0)) for c in candidates
     ]
-    expected = next((c.rate for c in choice.candidates if c.channel == choice.channel), 0.0)
-    return expected, step_of(pressures.get(choice.channel, 0.0))
+    expected = next((c.rate for c in candidates if c.channel == choice.channel), 0.0)
+    return expected, step_of(tired.get(choice.channel, 0.0))
 
 
 def _reserve(turn: Turn, journey: Journey, run: Run, decision: Decision, expected: float, tired: int) -> None:

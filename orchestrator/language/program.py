@@ -239,6 +239,11 @@ class Policy:
     #: A step with several messages never repeats one to a customer within this time.
     repeat_after: int = 30 * 86_400_000
 
+    @property
+    def longest_window(self) -> int:
+        """The longest time any channel's responses are credited, in ms."""
+        return max(self.credit_window, *(channel.credit_window for channel in self.channels.values()), 0)
+
     def credit_window_of(self, channel: str) -> int:
         """How long a response on the channel is credited, in ms."""
         own = self.channels.get(channel)

@@ -62,16 +62,18 @@ class Cell(msgspec.Struct, array_like=True, gc=False):
         self._bound()
 
     def opened(self, at: int) -> None:
-        """The first human open of a send (a response proves one)."""
+        """The first human open of a send."""
         self.decay(at)
         if self.o >= 0.0:
             self.o += 1.0
         self._bound()
 
-    def responded(self, at: int) -> None:
-        """The first response to a send."""
+    def responded(self, at: int, *, opened: bool = False) -> None:
+        """The first response to a send; `opened` when it is also the first sign of its open."""
         self.decay(at)
         self.s += 1.0
+        if opened and self.o >= 0.0:
+            self.o += 1.0
         self._bound()
 
     def blind(self) -> None:
@@ -86,29 +88,32 @@ class Cell(msgspec.Struct, array_like=True, gc=False):
         else:
             self.n = max(self.n, self.s)
 
-    def evidence(self) -> list[int]:
-        """The cell's share in the pooled sums, as it stands."""
+    def sees_opens(self) -> bool:
+        """Whether human opens can be told on this channel of this customer."""
+        return self.o >= 0.0
+
+    def add_to(self, vector: list[int], sign: int) -> None:
+        """Add (1) or take away (-1) the cell's evidence as it stands. What was added is exactly what is taken away."""
         n, s, o = self.n, self.s, self.o
         if n <= 0.0:
-            return [0] * WIDTH
-        sends, responses, squares = int(n * UNIT), int(s * UNIT), int(s * s / n * UNIT)
-        if o < 0.0:
-            return [UNIT, sends, responses, squares, 0, 0, 0, 0, 0, 0, 0]
-        if o == 0.0:
-            return [UNIT, sends, responses, squares, UNIT, sends, 0, 0, 0, 0, 0]
-        return [
-            UNIT,
-            sends,
-            responses,
-            squares,
-            UNIT,
-            sends,
-            int(o * UNIT),
-            int(o * o / n * UNIT),
-            UNIT,
-            responses,
-            int(s * s / o * UNIT),
-        ]
+            return
+        unit = sign * UNIT
+        sends, responses = int(n * UNIT) * sign, int(s * UNIT) * sign
+        vector[K] += unit
+        vector[N] += sends
+        if s:
+            vector[S] += responses
+            vector[Q] += int(s * s / n * UNIT) * sign
+        if o >= 0.0:
+            vector[OPEN_K] += unit
+            vector[OPEN_N] += sends
+            if o:
+                vector[OPEN_S] += int(o * UNIT) * sign
+                vector[OPEN_Q] += int(o * o / n * UNIT) * sign
+                vector[AFTER_K] += unit
+                if s:
+                    vector[AFTER_S] += responses
+                    vector[AFTER_Q] += int(s * s / o * UNIT) * sign
 
 
 def new_cell(channel: str, at: int) -> Cell:

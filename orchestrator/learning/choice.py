@@ -11,8 +11,9 @@ The channel is drawn *from the shares*, so the logged propensity is exact for th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Protocol
+
+import msgspec
 
 from orchestrator.learning.cells import OPENS_SEEN, Cell
 from orchestrator.learning.chance import Draws, uniform
@@ -22,8 +23,7 @@ from orchestrator.learning.priors import Belief, Priors
 NOTHING = "nothing"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, gc=False):
     """One reachable channel, with all that the choice weighs. Money in the policy's currency."""
 
     channel: str
@@ -85,8 +85,7 @@ class PastSend(Protocol):
     def opened(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(msgspec.Struct, frozen=True, gc=False):
     """Everything a policy may look at. `names` are what the draw hangs on: journey, customer, decision."""
 
     customer: str
@@ -108,13 +107,11 @@ class Situation:
 ChoicePolicy = Callable[[Situation], Sequence[float]]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The chosen channel (NOTHING for none), the candidates with their shares, and its probability."""
+class Choice(msgspec.Struct, frozen=True, gc=False):
+    """The chosen channel (NOTHING for none) and the exact probability of that."""
 
     channel: str
     propensity: float
-    candidates: tuple[Candidate, ...]
     #: `best` when the chosen channel has the largest share, else `explore`; `only` when nothing else could be.
     mode: str
     #: Probability of sending nothing.
@@ -122,22 +119,26 @@ class Choice:
 
 
 def choose(policy: ChoicePolicy, situation: Situation) -> Choice:
-    """Draw one of the candidates (at least one) by the policy's shares. The same situation repeats the draw."""
+    """Draw one of the candidates (at least one) by the policy's shares, which are written into them.
+
+    The same situation repeats the draw.
+    """
     candidates = situation.candidates
     if len(candidates) == 1 and not situation.nothing:
-        only = replace(candidates[0], share=1.0)
-        return Choice(only.channel, 1.0, (only,), "only")
+        candidates[0].share = 1.0
+        return Choice(candidates[0].channel, 1.0, "only")
     shares = _proper(policy(situation), len(candidates), situation.nothing)
     nothing = max(0.0, 1.0 - sum(shares)) if situation.nothing else 0.0
     if nothing < 1e-12:
         nothing = 0.0
     chosen = _drawn([*shares, nothing], uniform(situation.seed, "choice", *situation.names))
-    weighed = tuple(replace(c, share=share) for c, share in zip(candidates, shares, strict=True))
+    for candidate, share in zip(candidates, shares, strict=True):
+        candidate.share = share
     best = max(*shares, nothing)
     if chosen == len(candidates):
-        return Choice(NOTHING, nothing, weighed, "best" if nothing == best else "explore", nothing)
+        return Choice(NOTHING, nothing, "best" if nothing == best else "explore", nothing)
     share = shares[chosen]
-    return Choice(candidates[chosen].channel, share, weighed, "best" if share == best else "explore", nothing)
+    return Choice(candidates[chosen].channel, share, "best" if share == best else "explore", nothing)
 
 
 def _proper(shares: Sequence[float], count: int, nothing: bool) -> list[float]:

@@ -2,8 +2,10 @@
 
 `auto` is tempered Thompson sampling over expected net value: ROWS joint draws from Beta(TEMPER a, TEMPER b) give each
 channel's share of wins, net of its cost and of the risk to the consent; `exploration` of the probability is spread
-evenly. Thompson (1933) draws from the posterior itself, which explores for ever-lasting customers; one who will see
-tens of messages is served better by a narrower draw (Chapelle & Li 2011 report the same for delayed, batched feedback).
+evenly. The rows are one fixed Latin hypercube of normal numbers, so the shares are a plain function of the posteriors:
+exact, repeatable, and steadier than so many random draws. Thompson (1933) draws from the posterior itself, which
+explores for ever-lasting customers; one who will see tens of messages is served better by a narrower draw (Chapelle &
+Li 2011 report the same for delayed, batched feedback).
 
 A policy is a function `Situation -> shares`. Others are added by the entry point group `orchestrator.policies`; what
 stands after a colon in `choice: name:argument` is given to the policy's maker.
@@ -12,12 +14,17 @@ stands after a colon in `choice: name:argument` is given to the policy's maker.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
+from numpy.random import PCG64, Generator
+from numpy.typing import NDArray
 
 from orchestrator.learning.choice import Candidate, ChoicePolicy, Situation
 
-ROWS = 64
+ROWS = 128
 TEMPER = 30.0
 #: The rule compared with: messages of the last six months, at least this many on at least two channels.
 _RATIO_WINDOW_MS = 182 * 86_400_000
@@ -35,26 +42,57 @@ def auto(situation: Situation) -> Sequence[float]:
 def tempered(situation: Situation, candidates: Sequence[Candidate], temper: float) -> Sequence[float]:
     """Shares of wins among joint draws of the candidates' rates, with the floor of exploration."""
     count = len(candidates)
-    generator = situation.draws.of(situation.seed, "posterior", *situation.names)
-    table = np.array([(c.a * temper, c.b * temper, c.value, c.cost + c.loss) for c in candidates])
-    net = generator.beta(table[:, 0], table[:, 1], size=(ROWS, count))
-    net *= table[:, 2]
-    net -= table[:, 3]
-    best = net.argmax(axis=1)
-    if situation.nothing:
-        best[net.max(axis=1) <= 0.0] = count
-    wins = np.bincount(best, minlength=count).tolist()
+    table = []
+    for c in candidates:
+        all_ = c.a + c.b
+        mean = c.a / all_
+        spread = sqrt(c.b / (c.a * (temper * all_ + 1.0)))
+        table.append((spread / 3.0, 1.0 - spread * spread / 9.0, mean * c.value, -c.cost - c.loss))
+    wins = wins_of(table, nothing=situation.nothing)
     exploration = situation.exploration
     return [(1.0 - exploration) * wins[k] / ROWS + exploration / count for k in range(count)]
 
 
+def wins_of(table: Sequence[tuple[float, float, float, float]], *, nothing: bool = False) -> list[int]:
+    """How many of ROWS joint draws each row of the table wins: (slope, level, scale, shift) of scale·(level + slope z)³
+    + shift, the cube of a normal number, which follows a Beta of small rate closely (Wilson & Hilferty 1931 for the
+    gamma distribution it resembles there). With `nothing`, draws in which all are below 0 are won by nobody."""
+    count = len(table)
+    slope, level, scale, shift = np.array(table).T
+    drawn = _normals(count) * slope
+    drawn += level
+    drawn *= drawn * drawn
+    drawn *= scale
+    drawn += shift
+    best = drawn.argmax(axis=1)
+    if nothing:
+        best[drawn.max(axis=1) <= 0.0] = count
+    wins: list[int] = np.bincount(best, minlength=count).tolist()
+    return wins[:count]
+
+
+@cache
+def _normals(count: int) -> NDArray[np.float64]:
+    """ROWS x count normal numbers, each column all the ROWS-quantiles in an order of its own."""
+    quantiles = np.array([NormalDist().inv_cdf((row + 0.5) / ROWS) for row in range(ROWS)])
+    shuffle = Generator(PCG64(20_260_301))
+    return np.stack([quantiles[shuffle.permutation(ROWS)] for _ in range(count)], axis=1)
+
+
 def unpooled_thompson(situation: Situation) -> Sequence[float]:
     """Thompson sampling with each customer's own counts and Beta(1, 1): nothing is shared between customers."""
-    own = [
-        Candidate(c.channel, 1.0 + c.responses, 1.0 + max(0.0, c.sends - c.responses), c.value, c.cost, c.loss)
-        for c in situation.candidates
-    ]
-    return tempered(situation, own, 1.0)
+    generator = situation.draws.of(situation.seed, "posterior", *situation.names)
+    count = len(situation.candidates)
+    net = np.stack(
+        [
+            generator.beta(1.0 + c.responses, 1.0 + max(0.0, c.sends - c.responses), ROWS) * c.value - c.cost - c.loss
+            for c in situation.candidates
+        ],
+        axis=1,
+    )
+    wins = np.bincount(net.argmax(axis=1), minlength=count).tolist()
+    exploration = situation.exploration
+    return [(1.0 - exploration) * win / ROWS + exploration / count for win in wins]
 
 
 def random_choice(situation: Situation) -> Sequence[float]:

@@ -4,21 +4,22 @@ A sum is a vector of integers under a key. Adding is exact and has no order, so 
 partition a customer lives on and however often a snapshot is merged, the numbers are the same; and nobody needs a key
 that all workers write to. Keys are made of a kind and names:
 
-    cell   group, channel   evidence of all cells (`cells.WIDTH` places)
-    money  group, channel   sends, responses, value of responses, sum of its squares, consents lost
-    delay  channel          responses by their delay, in doubling minutes
+    cell   group, channel   evidence of all cells (`cells.WIDTH` places), then money: sends, responses, value of
+                            responses, sum of its squares, consents lost
+    answer channel          responses by their delay in doubling minutes; then, per step of pressure, expected
+                            responses, and responses
     text   group, message   sends, responses of one message
-    tired  channel          per step of pressure: expected responses, responses
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from math import isfinite
 
 import msgspec
 
-from orchestrator.learning.cells import UNIT, WIDTH
+from orchestrator.learning.cells import WIDTH
 
 SEPARATOR = "\x1f"
 _JOIN = "\x1e"
@@ -30,7 +31,13 @@ DELAYS = 16
 #: Steps of pressure: under 0.25, 0.5, 1, 2, 4, and more.
 PRESSURES = 6
 
-SENDS, RESPONSES, VALUE, SQUARES, LOST = range(5)
+#: Places of money, after the evidence of cells.
+SENDS, RESPONSES, VALUE, SQUARES, LOST = range(WIDTH, WIDTH + 5)
+CELL_WIDTH = WIDTH + 5
+#: Places after the delays.
+EXPECTED = DELAYS
+CAME = DELAYS + PRESSURES
+ANSWER_WIDTH = DELAYS + 2 * PRESSURES
 #: Squares of money are kept coarser, so that a billion orders fit 64 bits.
 SQUARE_UNIT = 100
 #: One order's credit is bounded: a slip of the decimal point must not rule the choices of a year.
@@ -41,9 +48,12 @@ Vectors = Mapping[str, Sequence[int]]
 
 def group_of(labels: Sequence[str]) -> str:
     """The group a customer's evidence is added to: her first labels, in one order. "" for a customer without."""
-    if not labels:
-        return ""
-    return _JOIN.join(sorted({_plain(label) for label in labels[:LABELS]}))
+    return _group(tuple(labels[:LABELS])) if labels else ""
+
+
+@lru_cache(4096)
+def _group(labels: tuple[str, ...]) -> str:
+    return _JOIN.join(sorted({_plain(label) for label in labels}))
 
 
 def labels_of(group: str) -> list[str]:
@@ -59,20 +69,12 @@ def cell_key(group: str, channel: str) -> str:
     return f"cell\x1f{group}\x1f{channel}"
 
 
-def money_key(group: str, channel: str) -> str:
-    return f"money\x1f{group}\x1f{channel}"
-
-
-def delay_key(channel: str) -> str:
-    return f"delay\x1f{channel}"
+def answer_key(channel: str) -> str:
+    return f"answer\x1f{channel}"
 
 
 def text_key(group: str, message: str) -> str:
     return f"text\x1f{group}\x1f{message}"
-
-
-def tired_key(channel: str) -> str:
-    return f"tired\x1f{channel}"
 
 
 def delay_step(delay: int) -> int:
@@ -80,19 +82,17 @@ def delay_step(delay: int) -> int:
     return min(DELAYS - 1, max(0, delay // 60_000).bit_length())
 
 
-def money(*, sends: int = 0, responses: int = 0, value: float = 0.0, lost: float = 0.0) -> list[int]:
-    """A vector of money. `value` in the policy's currency; what is not a sane amount counts nothing."""
-    if not isfinite(value) or value <= 0.0:
-        value = 0.0
-    value = min(value, MOST_CREDIT)
-    return [sends * UNIT, responses * UNIT, round(value * UNIT), round(value * value * SQUARE_UNIT), round(lost * UNIT)]
+def credit(value: float) -> float:
+    """What of an amount may be credited: nothing that is no sane amount, and never too much at once."""
+    return min(value, MOST_CREDIT) if isfinite(value) and value > 0.0 else 0.0
 
 
-def one(width: int, place: int, amount: int = UNIT) -> list[int]:
-    """A vector with `amount` at one place."""
-    vector = [0] * width
-    vector[place] = amount
-    return vector
+def open_vector(sums: dict[str, list[int]], key: str, width: int) -> list[int]:
+    """The vector of a key, to be added to in place."""
+    known = sums.get(key)
+    if known is None:
+        known = sums[key] = [0] * width
+    return known
 
 
 def add(sums: dict[str, list[int]], key: str, vector: Sequence[int]) -> None:
@@ -128,7 +128,7 @@ def fields_of(vectors: Vectors) -> Iterable[tuple[str, int]]:
                 yield f"{key}{SEPARATOR}{place}", by
 
 
-_WIDTHS = {"cell": WIDTH, "money": 5, "delay": DELAYS, "text": 2, "tired": 2 * PRESSURES}
+_WIDTHS = {"cell": CELL_WIDTH, "answer": ANSWER_WIDTH, "text": 2}
 
 
 def from_fields(fields: Mapping[bytes, bytes]) -> dict[str, list[int]]:
@@ -144,7 +144,7 @@ def from_fields(fields: Mapping[bytes, bytes]) -> dict[str, list[int]]:
 
 def evidence(sums: Vectors) -> int:
     """How much is known: sends and responses so far, in millionths. Grows with everything worth a new snapshot."""
-    return sum(v[SENDS] + 10 * v[RESPONSES] for key, v in sums.items() if key.startswith("money"))
+    return sum(v[SENDS] + 10 * v[RESPONSES] for key, v in sums.items() if key.startswith("cell"))
 
 
 #: A new snapshot is made when this much more is known than in the last one.

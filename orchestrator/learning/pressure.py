@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Protocol
 
 DAY_MS = 86_400_000
 HALF_LIFE_MS = 3.5 * DAY_MS
@@ -10,14 +11,25 @@ HALF_LIFE_MS = 3.5 * DAY_MS
 _OLDEST_MS = 35 * DAY_MS
 
 
-def pressure(times: Iterable[int], at: int) -> float:
-    """Sum of 2^(-age / HALF_LIFE) over the messages' times (ms)."""
-    total = 0.0
-    for time in times:
-        age = at - time
-        if age < _OLDEST_MS:
-            total += 2.0 ** (-max(0, age) / HALF_LIFE_MS)
-    return total
+class PastContact(Protocol):
+    """A message to the customer: on which channel, and when (ms)."""
+
+    @property
+    def channel(self) -> str: ...
+    @property
+    def at(self) -> int: ...
+
+
+def pressures(sends: Sequence[PastContact], at: int) -> dict[str, float]:
+    """Per channel the sum of 2^(-age / HALF_LIFE) over the messages to a customer, given oldest first."""
+    totals: dict[str, float] = {}
+    for sent in reversed(sends):
+        age = at - sent.at
+        if age > _OLDEST_MS:
+            break
+        weight = 2.0 ** (-age / HALF_LIFE_MS) if age > 0 else 1.0
+        totals[sent.channel] = totals.get(sent.channel, 0.0) + weight
+    return totals
 
 
 def step_of(value: float) -> int:

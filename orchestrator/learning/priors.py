@@ -21,9 +21,12 @@ from dataclasses import dataclass
 from orchestrator.learning import cells
 from orchestrator.learning.cells import UNIT
 from orchestrator.learning.pooled import (
+    ANSWER_WIDTH,
+    CAME,
+    CELL_WIDTH,
     DELAYS,
+    EXPECTED,
     LOST,
-    PRESSURES,
     RESPONSES,
     SENDS,
     SEPARATOR,
@@ -32,10 +35,9 @@ from orchestrator.learning.pooled import (
     VALUE,
     Snapshot,
     add,
-    delay_key,
+    answer_key,
     labels_of,
     text_key,
-    tired_key,
 )
 
 #: Start means of responses, opens, responses after an open; what is usual for triggered messages.
@@ -64,8 +66,8 @@ _TABLES = (
     (cells.OPEN_K, cells.OPEN_N, cells.OPEN_S, cells.OPEN_Q),
     (cells.AFTER_K, cells.OPEN_S, cells.AFTER_S, cells.AFTER_Q),
 )
-_NO_CELLS: Sequence[int] = (0,) * cells.WIDTH
-_NO_MONEY: Sequence[int] = (0,) * 5
+_NO_ONE: Sequence[int] = (0,) * CELL_WIDTH
+_NO_ANSWERS: Sequence[int] = (0,) * ANSWER_WIDTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,8 @@ class Priors:
         """Without a snapshot: the start values."""
         self.snapshot = snapshot or Snapshot(0, {})
         self.version = str(self.snapshot.number) if snapshot else "start"
-        self._cells: dict[tuple[str, str], list[int]] = {}
-        self._money: dict[tuple[str, str], list[int]] = {}
+        #: Sums of all customers (""), of each label and of each group, by channel.
+        self._cells: dict[str, list[int]] = {}
         self._channels: set[str] = set()
         self._beliefs: dict[tuple[str, str, float], Belief] = {}
         self._told: dict[str, str] = {}
@@ -120,18 +122,14 @@ class Priors:
             kind, _, rest = key.partition(SEPARATOR)
             if kind == "text":
                 add(self._texts, rest.rpartition(SEPARATOR)[2], vector)
-            elif kind in ("cell", "money"):
+            elif kind == "cell":
                 group, _, channel = rest.partition(SEPARATOR)
                 self._channels.add(channel)
-                table = self._cells if kind == "cell" else self._money
-                labels = labels_of(group)
-                for name in dict.fromkeys(("", *labels, group)):
-                    known = table.get((name, channel))
-                    if known is None:
-                        table[name, channel] = list(vector)
-                    else:
-                        for place, by in enumerate(vector):
-                            known[place] += by
+                for name in dict.fromkeys(("", *labels_of(group), group)):
+                    add(self._cells, f"{name}{SEPARATOR}{channel}", vector)
+
+    def _of(self, name: str, channel: str) -> Sequence[int]:
+        return self._cells.get(f"{name}{SEPARATOR}{channel}", _NO_ONE)
 
     def belief(self, group: str, channel: str, start_value: float) -> Belief:
         """The belief for a customer's group; `start_value` is what a response is worth before anything is learned."""
@@ -164,24 +162,24 @@ class Priors:
         far = 0.0
         for channel in self._channels:
             start = _START.get(channel, _START_UNKNOWN)[0]
-            everybody = _mean(self._cells.get(("", channel), _NO_CELLS), _TABLES[0], start, _WEIGHT_START)
-            own = _mean(self._cells.get((label, channel), _NO_CELLS), _TABLES[0], everybody, _WEIGHT_ABOVE)
+            everybody = _mean(self._of("", channel), _TABLES[0], start, _WEIGHT_START)
+            own = _mean(self._of(label, channel), _TABLES[0], everybody, _WEIGHT_ABOVE)
             far += (own - everybody) ** 2 / (everybody * (1.0 - everybody))
         return far
 
     def _rate(self, path: Sequence[str], channel: str, places: tuple[int, int, int, int], mean: float) -> RatePrior:
         weight, strength = _WEIGHT_START, _START_STRENGTH
         for name in path:
-            vector = self._cells.get((name, channel), _NO_CELLS)
+            vector = self._of(name, channel)
             mean = _mean(vector, places, mean, weight)
             weight = _WEIGHT_ABOVE
             strength = _strength(vector, places, _ANY_SPREAD if name == "" else _OWN_SPREAD, strength)
         return RatePrior(mean, strength)
 
     def _value(self, path: Sequence[str], channel: str, start_value: float) -> float:
-        everything = [0] * 5
+        everything = [0] * CELL_WIDTH
         for name in self._channels:
-            for place, by in enumerate(self._money.get(("", name), _NO_MONEY)):
+            for place, by in enumerate(self._of("", name)):
                 everything[place] += by
         # Where no purchase ever followed a response, the response itself is what the messages are for.
         if not everything[VALUE]:
@@ -191,15 +189,15 @@ class Priors:
         spread = everything[SQUARES] / SQUARE_UNIT / max(1.0, responses) / (mean * mean) - 1.0
         weight = min(_MOST_VALUE_WEIGHT, max(_LEAST_VALUE_WEIGHT, spread / _VALUE_SPREAD**2))
         for name in path:
-            vector = self._money.get((name, channel), _NO_MONEY)
+            vector = self._of(name, channel)
             mean = (vector[VALUE] / UNIT + weight * mean) / (vector[RESPONSES] / UNIT + weight)
         return mean
 
     def _hazard(self, path: Sequence[str], channel: str) -> float:
-        everybody = self._money.get(("", channel), _NO_MONEY)
+        everybody = self._of("", channel)
         hazard = (everybody[LOST] / UNIT + _HAZARD_LOST) / (everybody[SENDS] / UNIT + _HAZARD_SENDS)
         for name in path[1:]:
-            vector = self._money.get((name, channel), _NO_MONEY)
+            vector = self._of(name, channel)
             hazard = (vector[LOST] / UNIT + _HAZARD_WEIGHT * hazard) / (vector[SENDS] / UNIT + _HAZARD_WEIGHT)
         return min(1.0, hazard)
 
@@ -207,7 +205,7 @@ class Priors:
         """The share of a channel's responses that have come by `age` ms after the send."""
         steps = self._arrived.get(channel)
         if steps is None:
-            counted = self.snapshot.sums.get(delay_key(channel), (0,) * DELAYS)
+            counted = self.snapshot.sums.get(answer_key(channel), _NO_ANSWERS)[:DELAYS]
             even = _DELAY_WEIGHT / len(_DELAY_STEPS)
             each = [by / UNIT + (even if step in _DELAY_STEPS else 0.0) for step, by in enumerate(counted)]
             total, so_far, reached = sum(each), 0.0, [0.0]
@@ -228,9 +226,9 @@ class Priors:
         """How responses at this step of pressure compare with what was expected of them; 1 while nothing is known."""
         factors = self._rested.get(channel)
         if factors is None:
-            vector = self.snapshot.sums.get(tired_key(channel), (0,) * (2 * PRESSURES))
-            expected = [by / UNIT for by in vector[:PRESSURES]]
-            came = [by / UNIT for by in vector[PRESSURES:]]
+            vector = self.snapshot.sums.get(answer_key(channel), _NO_ANSWERS)
+            expected = [by / UNIT for by in vector[EXPECTED:CAME]]
+            came = [by / UNIT for by in vector[CAME:]]
             level = (sum(came) + _PRESSURE_WEIGHT) / (sum(expected) + _PRESSURE_WEIGHT)
             factors = self._rested[channel] = tuple(
                 min(2.0, max(0.2, (c / level + _PRESSURE_WEIGHT) / (e + _PRESSURE_WEIGHT)))

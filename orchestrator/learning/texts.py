@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
-import numpy as np
-
-from orchestrator.learning.chance import Draws, uniform
+from orchestrator.learning.chance import uniform
+from orchestrator.learning.policies import ROWS, wins_of
 from orchestrator.learning.priors import Priors
 
-ROWS = 64
 _START_MEAN, _START_SENDS = 0.06, 60.0
 #: Pseudo-sends: the step's messages together against one of them, and one message against its group.
 _WEIGHT_STEP = 20.0
@@ -41,7 +40,6 @@ def choose_text(
     exploration: float,
     seed: bytes,
     names: tuple[str, ...],
-    draws: Draws,
 ) -> tuple[TextCandidate, tuple[TextCandidate, ...]]:
     """The message drawn, and all with their shares. `messages` (at least one) are the ones that may be shown now."""
     if len(messages) == 1:
@@ -51,12 +49,12 @@ def choose_text(
     sends, responses = sum(row[2] for row in known), sum(row[3] for row in known)
     mean = (responses + _START_MEAN * _START_SENDS) / (sends + _START_SENDS)
     posteriors = [_posterior(row, mean) for row in known]
-    generator = draws.of(seed, "message posterior", *names)
     count = len(messages)
-    table = np.array(posteriors)
-    wins = np.bincount(
-        generator.beta(table[:, 0], table[:, 1], size=(ROWS, count)).argmax(axis=1), minlength=count
-    ).tolist()
+    table = []
+    for a, b in posteriors:
+        spread = sqrt(b / (a * (a + b + 1.0)))
+        table.append((spread / 3.0, 1.0 - spread * spread / 9.0, a / (a + b), 0.0))
+    wins = wins_of(table)
     shares = [(1.0 - exploration) * win / ROWS + exploration / count for win in wins]
     point, chosen = uniform(seed, "message", *names), count - 1
     for index, share in enumerate(shares):

@@ -15,6 +15,7 @@ from orchestrator.runtime.collector import calm
 from orchestrator.runtime.heartbeat import beat
 from orchestrator.runtime.kafka_log import KafkaLog
 from orchestrator.runtime.partitions import Partitions
+from orchestrator.runtime.priors_publisher import PriorsPublisher
 from orchestrator.runtime.relay import Relay
 from orchestrator.runtime.relay_loop import RelayLoop
 from orchestrator.runtime.ticker import Ticker
@@ -50,9 +51,10 @@ async def serve_worker(settings: Settings, stop: asyncio.Event) -> None:
     try:
         await check_partition_count(client, settings.topics.partitions)
         seed = settings.seed.get_secret_value().encode()
+        catalogue = Catalogue(client, seed)
         partitions = Partitions(
             PartitionState(client),
-            Catalogue(client, seed),
+            catalogue,
             destinations(settings.topics),
             max_batch=settings.worker.max_batch,
             max_poison=settings.worker.max_consecutive_poison,
@@ -60,11 +62,13 @@ async def serve_worker(settings: Settings, stop: asyncio.Event) -> None:
         )
         relays = RelayLoop(Relay(client, log), partitions.owned)
         ticker = Ticker(client, log, settings, clock)
+        beliefs = PriorsPublisher(client, log, catalogue, settings.topics.events, clock)
         # The helpers outlive the worker: what its last commit left is still relayed.
         done = asyncio.Event()
         helpers = [
             asyncio.create_task(relays.run(done)),
             asyncio.create_task(ticker.run(done)),
+            asyncio.create_task(beliefs.run(done)),
             asyncio.create_task(beat(client, "worker", clock, done)),
         ]
         try:
