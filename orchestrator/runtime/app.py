@@ -286,6 +286,9 @@ class WorkerApp(faust.App):
             web_enabled=False,
             autodiscover=False,
             store="memory://",
+            # Without standbys the Kafka client assigns round robin: every member gets its share. Faust's own assignor
+            # fills members up one by one: of three members with four partitions, it leaves the last without any.
+            table_standby_replicas=0,
         )
         topic = self.topic(self.events, key_serializer="raw", value_serializer="raw")
         self.agent(topic, name="events")(self._feed)

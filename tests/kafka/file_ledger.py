@@ -1,6 +1,7 @@
 """A PartitionOwner on files: fence, position and a ledger of what was applied, shared by processes, without Redis.
 
-Run as a program it is a worker process: `python file_ledger.py FOLDER`, with settings from ORCHESTRATOR_ variables.
+Run as a program it is a worker process: `python file_ledger.py FOLDER [hung]`; settings come from ORCHESTRATOR_
+variables.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -88,10 +90,17 @@ class Ledger:
         self.calls.append(("release", partition))
 
 
-async def main(folder: Path) -> None:
-    await run_worker(load(), Ledger(folder), stop_on_signals())
+class Hung(Ledger):
+    """Never gets on, and blocks the whole event loop."""
+
+    async def apply(self, partition: int, records: Sequence[LogRecord]) -> None:
+        threading.Event().wait()
+
+
+async def main(folder: Path, kind: type[Ledger]) -> None:
+    await run_worker(load(), kind(folder), stop_on_signals())
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), Hung if sys.argv[2:] == ["hung"] else Ledger))

@@ -61,7 +61,7 @@ async def fill(settings: Settings, count: int, *, first: int = 0) -> None:
 class WorkerProcess:
     """`file_ledger.py` as a process of its own."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, *kind: str) -> None:
         environment = {
             "ORCHESTRATOR_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
             "ORCHESTRATOR_KAFKA__GROUP": settings.kafka.group,
@@ -74,7 +74,7 @@ class WorkerProcess:
         self.output = folder / f"output-{uuid.uuid4().hex[:4]}.log"
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-W", "error", str(Path(__file__).with_name("file_ledger.py")), str(folder)],
+                [sys.executable, "-W", "error", str(Path(__file__).with_name("file_ledger.py")), str(folder), *kind],
                 env={**os.environ, **environment},
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -19,6 +19,7 @@ from orchestrator.ports import LogRecord
 from orchestrator.runtime import topics
 from orchestrator.runtime.app import run_worker
 from orchestrator.runtime.kafka_admin import admin_client
+from orchestrator.runtime.watchdog import STUCK
 from orchestrator.settings import Settings
 from orchestrator.testing.services.kafka import KafkaServer
 
@@ -208,7 +209,32 @@ async def test_the_watchdog_ends_a_process_that_does_not_get_on(settings: Settin
     await asyncio.wait_for(worker, 20)
 
 
+async def test_a_process_with_a_blocked_loop_is_ended_too(settings: Settings, tmp_path: Path) -> None:
+    settings.worker.watchdog = 1.0
+    await fill(settings, 10)
+    worker = WorkerProcess(settings, tmp_path, "hung")
+    try:
+        assert await asyncio.to_thread(worker.process.wait, 30) == STUCK
+    finally:
+        worker.end()
+    said = worker.output.read_text()
+    assert "no progress for 1 s with lag" in said
+    assert "file_ledger.py" in said, "the stacks tell where it hung"
+
+
 Start = Callable[[Settings], WorkerProcess]
+
+
+async def until_all_work(settings: Settings, ledger: Ledger, workers: Sequence[WorkerProcess], sent: int = 0) -> int:
+    """Append records until each of the processes owns a partition; how many each partition has then."""
+    for _ in range(300):
+        await fill(settings, 10, first=sent)
+        sent += 10
+        expected = sent * PARTITIONS
+        await until(lambda expected=expected: ledger.positions(PARTITIONS) == expected, 30, "everything applied")
+        if {ledger.workers(partition)[-1] for partition in range(PARTITIONS)} == {worker.name for worker in workers}:
+            return sent
+    pytest.fail("a process never got a partition")
 
 
 async def test_sigterm_hands_over_within_three_seconds(
@@ -216,47 +242,42 @@ async def test_sigterm_hands_over_within_three_seconds(
 ) -> None:
     ledger = Ledger(tmp_path)
     first, second = start_process(settings), start_process(settings)
+    sent = await until_all_work(settings, ledger, [first, second])
 
-    def both_work() -> bool:
-        last = {ledger.workers(partition)[-1] for partition in range(PARTITIONS) if ledger.workers(partition)}
-        return last == {first.name, second.name}
-
-    sent = 0
-    while not both_work():
-        await fill(settings, 10, first=sent)
-        sent += 10
-        expected = sent
-        await until(lambda expected=expected: ledger.positions(PARTITIONS) == expected * PARTITIONS, 30, "applied")
-
-    await fill(settings, 10, first=sent)
     first.process.send_signal(signal.SIGTERM)
-    await fill(settings, 10, first=sent + 10)
-    total = (sent + 20) * PARTITIONS
-    took = await until(lambda: ledger.positions(PARTITIONS) == total, 30, "the second took over")
+    await fill(settings, 10, first=sent)
+    took = await until(lambda: ledger.positions(PARTITIONS) == (sent + 10) * PARTITIONS, 30, "the second took over")
     assert took < 3.0
     assert await asyncio.to_thread(first.process.wait, 10) == 0
     for partition in range(PARTITIONS):
-        assert ledger.values(partition) == list(range(sent + 20))
+        assert ledger.values(partition) == list(range(sent + 10))
 
 
 async def test_kill_freeze_and_rejoin_lose_and_repeat_nothing(
     settings: Settings, tmp_path: Path, start_process: Start
 ) -> None:
     ledger = Ledger(tmp_path)
-    workers = [start_process(settings) for _ in range(3)]
-    await fill(settings, 2_000)
-    await until(lambda: ledger.positions(PARTITIONS) > 0, 30, "work began")
-    workers[0].process.kill()
-    workers[1].process.send_signal(signal.SIGSTOP)
-    await fill(settings, 2_000, first=2_000)
-    await until(lambda: ledger.positions(PARTITIONS) == 4_000 * PARTITIONS, 40, "the third took everything over")
-    workers[1].process.send_signal(signal.SIGCONT)
-    workers.append(start_process(settings))
-    await fill(settings, 2_000, first=4_000)
-    await until(lambda: ledger.positions(PARTITIONS) == 6_000 * PARTITIONS, 40, "everything applied")
+    killed, frozen, left = workers = [start_process(settings) for _ in range(3)]
+    sent = await until_all_work(settings, ledger, workers)
+
+    killed.process.kill()
+    frozen.process.send_signal(signal.SIGSTOP)
+    await fill(settings, 2_000, first=sent)
+    took = await until(lambda: ledger.positions(PARTITIONS) == (sent + 2_000) * PARTITIONS, 40, "one took all over")
+    assert took > 3.0, "the others kept their partitions until their sessions ended"
+    assert {ledger.workers(partition)[-1] for partition in range(PARTITIONS)} == {left.name}
+
+    frozen.process.send_signal(signal.SIGCONT)
+    again = start_process(settings)
+    await fill(settings, 2_000, first=sent + 2_000)
+    await until(lambda: ledger.positions(PARTITIONS) == (sent + 4_000) * PARTITIONS, 40, "everything applied")
+    total = sent + 4_000
     for partition in range(PARTITIONS):
-        assert ledger.values(partition) == list(range(6_000))
-    assert workers[1].process.poll() is None, "a thawed process rejoins"
+        assert ledger.values(partition) == list(range(total))
+
+    total = await until_all_work(settings, ledger, [frozen, left, again], total)
+    for partition in range(PARTITIONS):
+        assert ledger.values(partition) == list(range(total))
 
 
 @pytest.mark.parametrize("how", ["kill", "terminate"])
