@@ -288,7 +288,8 @@ def print_summary(console: Console, tally: Tally, next_steps: Sequence[str]) -> 
         f"{found['withheld']:,} were decided but not sent (holdouts), {found['left']:,} cost us a channel.",
         soft_wrap=True,
     )
-    table = Table(title="answers to messages", title_justify="left")
+    console.print("\nanswered, of the messages sent:", soft_wrap=True)
+    table = Table()
     for name in ("channel", "sent", "first third", "last third"):
         table.add_column(name, justify="left" if name == "channel" else "right")
     for channel in CHANNELS:
@@ -297,8 +298,8 @@ def print_summary(console: Console, tally: Tally, next_steps: Sequence[str]) -> 
     rate = found["answer_rate"]
     table.add_row("all", f"{found['sent']:,}", f"{rate['first_third']:.1%}", f"{rate['last_third']:.1%}", style="bold")
     console.print(table)
-    table = Table(title="messages that went out on the channel the customer likes (nobody told us which)")
-    table.title_justify = "left"
+    console.print("\nmessages that went out on the channel the customer likes (nobody told us which):", soft_wrap=True)
+    table = Table()
     for name in ("customers who", "first third", "last third"):
         table.add_column(name, justify="left" if name == "customers who" else "right")
     for likes, row in found["on_liked_channel"].items():
