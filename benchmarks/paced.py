@@ -18,6 +18,7 @@ from benchmarks.stack import Site, meter
 from orchestrator.contracts.records import Event
 from orchestrator.engine import decision as decisions
 from orchestrator.imports import deprecations_ignored
+from orchestrator.partitioning import partition_of
 
 with deprecations_ignored():
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -68,7 +69,7 @@ class Sends:
             heapq.heappush(self.replies, (at, number, reply))
 
 
-async def paced(site: Site, customers: int, rate: int, seconds: float, warm_up: float) -> dict[str, Any]:
+async def paced(site: Site, customers: int, rate: int, *, seconds: float, warm_up: float) -> dict[str, Any]:
     """Publish `rate` events a second for `seconds`; what happens in the first `warm_up` seconds is not counted."""
     sends = Sends()
     with site.process("worker") as worker:
@@ -79,7 +80,6 @@ async def paced(site: Site, customers: int, rate: int, seconds: float, warm_up: 
             published, began = await _publish(site, sends, customers, rate, seconds)
             used = measured.read()
             await asyncio.sleep(TAIL)
-            await site.still(worker)
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await following
@@ -93,16 +93,12 @@ async def paced(site: Site, customers: int, rate: int, seconds: float, warm_up: 
         [(ns / 1e6, partition, offset) for ns, partition, offset, _ in moves],
     )
     # A customer's second wait began at the `at` of her first send, so it is due exactly w2 later.
-    due = [made.at + W2_MS for made in sends.first if since <= made.at + W2_MS < until]
-    clocks = [(ns / 1e6, partition, clock) for ns, partition, _, clock in moves]
+    due = [(made.at + W2_MS, partition_of(made.customer, workload.PARTITIONS)) for made in sends.first]
+    due = [(at, partition) for at, partition in due if since <= at < until]
+    # The clock of a partition moves in the commit that fires the last timer due by then.
     fired = _latencies(
-        [
-            (at, workload.partition_of(made.customer, workload.PARTITIONS), at)
-            for made in sends.first
-            for at in (made.at + W2_MS,)
-            if since <= at < until
-        ],
-        clocks,
+        [(at, partition, at) for at, partition in due],
+        [(ns / 1e6, partition, clock) for ns, partition, _, clock in moves],
     )
     return {
         "rate": rate,
@@ -152,7 +148,8 @@ async def _publish(
 
 async def _send(producer: AIOKafkaProducer, site: Site, event: Event) -> asyncio.Future[Any]:
     partition, (key, value) = workload.row_of(event)
-    return await producer.send(site.settings.topics.events, value, key, partition=partition)
+    written: asyncio.Future[Any] = await producer.send(site.settings.topics.events, value, key, partition=partition)
+    return written
 
 
 def _latencies(wanted: Sequence[tuple[int, int, int]], moves: Sequence[tuple[float, int, int]]) -> list[float]:

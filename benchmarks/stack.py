@@ -11,11 +11,12 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import redis.asyncio
+from redis.asyncio import Redis as Client
 
 from benchmarks.workload import PARTITIONS, Row, row_of
 from orchestrator.contracts.records import Event
@@ -28,14 +29,15 @@ from orchestrator.runtime.publish_journeys import publish_program
 from orchestrator.settings import Kafka, Redis, Settings, Topics
 from orchestrator.stores import keys
 from orchestrator.testing.services.kafka import KafkaServer, start_kafka
-from orchestrator.testing.services.redis import RedisServer, start_redis
+from orchestrator.testing.services.redis import MARK, RedisServer, start_redis
 
 with deprecations_ignored():
     from aiokafka import AIOKafkaProducer
 
 ROOT = Path(__file__).parent.parent
-#: Seconds a phase may take before the run is given up.
-PATIENCE = 1_200.0
+#: Seconds a phase may take before the run is given up, and between two looks whether it is over.
+PATIENCE = 900.0
+LOOK_EVERY = 0.005
 #: Bytes of one produced batch while a log is loaded.
 LOAD_BATCH = 256 * 1024
 
@@ -52,7 +54,7 @@ class Stack:
 
     kafka: KafkaServer
     redis: RedisServer
-    client: redis.asyncio.Redis
+    client: Client
     folder: Path
     redis_pid: int
 
@@ -66,12 +68,14 @@ class Stack:
 async def stack() -> AsyncIterator[Stack]:
     """Start both; Redis as in production with Kafka: append-only file, synced every second."""
     broker, server = start_kafka(), start_redis()
-    client = redis.asyncio.Redis.from_url(server.url)
+    client = Client.from_url(server.url)
     try:
+        before = str((await client.config_get("appendfsync"))["appendfsync"])
         await client.config_set("appendfsync", "everysec")
         pid = int((await client.info("server"))["process_id"])
         with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
             yield Stack(broker, server, client, Path(folder), pid)
+        await client.config_set("appendfsync", before)
     finally:
         await client.aclose()
         server.close()
@@ -88,8 +92,11 @@ class Site:
     ends: dict[int, int] = field(default_factory=dict)
 
     @contextlib.contextmanager
-    def process(self, name: str, *, profile: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-        """A process of `benchmarks.processes`, ended by SIGTERM. Its log lies in the stack's folder."""
+    def process(self, name: str, *, profile: Path | None = None, clock: int = 0) -> Iterator[subprocess.Popen[bytes]]:
+        """A process of `benchmarks.processes`, ended by SIGTERM. Its log lies in the stack's folder.
+
+        `clock` is the time (ms) at which a dispatcher's clock starts.
+        """
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
             "PYTHONHASHSEED": "0",
@@ -98,6 +105,7 @@ class Site:
             "ORCHESTRATOR_REDIS__URL": self.settings.redis.url.get_secret_value(),
             "ORCHESTRATOR_SEED": self.settings.seed.get_secret_value(),
             "ORCHESTRATOR_TOPICS__SOURCES": "[]",
+            "BENCHMARK_CLOCK": str(clock),
             "BENCHMARK_OUTPUT": str(self.stack.folder / f"{name}.json"),
         }
         for topic in ("events", "dead", "sends", "decisions", "partitions"):
@@ -105,7 +113,7 @@ class Site:
         if profile is not None:
             environment["BENCHMARK_PROFILE"] = str(profile)
         with (self.stack.folder / f"{name}.log").open("ab") as output:
-            process = subprocess.Popen(  # noqa: S603 - our own command line
+            process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.processes", name],
                 stdout=output,
                 stderr=output,
@@ -173,31 +181,49 @@ class Site:
 
     async def until_applied(self, process: subprocess.Popen[bytes]) -> None:
         """Wait until the log, as far as `publish` wrote it, is committed."""
-        while await self.backlog():
-            await self.still(process)
+
+        async def applied() -> bool:
+            return not await self.backlog()
+
+        await self.until(process, applied, "the log is applied")
 
     async def until_clock(self, process: subprocess.Popen[bytes], at: int) -> None:
         """Wait until every timer due by `at` has fired and is committed."""
-        while not all(clock >= at for _, clock in (await self.positions()).values()):
-            await self.still(process)
+
+        async def fired() -> bool:
+            return all(clock >= at for _, clock in (await self.positions()).values())
+
+        await self.until(process, fired, "all timers have fired")
 
     async def until_moved(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for the first commit from now on."""
         before = await self.positions()
-        while await self.positions() == before:
-            await self.still(process, 0.002)
 
-    async def still(self, process: subprocess.Popen[bytes], pause: float = 0.01) -> None:
-        if process.poll() is not None:
-            logs = "\n".join(log.read_text()[-4_000:] for log in self.stack.folder.glob("*.log"))
-            raise RuntimeError(f"a process ended with {process.returncode}:\n{logs}")
-        await asyncio.sleep(pause)
+        async def moved() -> bool:
+            return await self.positions() != before
+
+        await self.until(process, moved, "the first commit")
+
+    async def until(
+        self, process: subprocess.Popen[bytes], condition: Callable[[], Awaitable[bool]], what: str
+    ) -> None:
+        """Wait for a condition while the process lives. Raises RuntimeError with the logs when it never holds."""
+        deadline = time.monotonic() + PATIENCE
+        while not await condition():
+            why = "the process ended" if process.poll() is not None else ""
+            if not why and time.monotonic() > deadline:
+                why = f"not within {PATIENCE:.0f} s"
+            if why:
+                logs = "\n".join(log.read_text()[-4_000:] for log in self.stack.folder.glob("*.log"))
+                raise RuntimeError(f"waiting until {what}: {why}\n{logs}")
+            await asyncio.sleep(LOOK_EVERY)
 
     async def counts(self) -> dict[str, int]:
         """The engine's own counters, over all partitions: the ledger of a run."""
         total: dict[str, int] = {}
         for partition in range(PARTITIONS):
-            for name, by in (await self.stack.client.hgetall(keys.count(partition))).items():
+            counted: dict[Any, Any] = await self.stack.client.hgetall(keys.count(partition))
+            for name, by in counted.items():
                 total[name.decode()] = total.get(name.decode(), 0) + int(by)
         return dict(sorted(total.items()))
 
@@ -238,7 +264,9 @@ class _Loader:
 
 async def new_site(stack: Stack) -> Site:
     """Fresh topics, an empty Redis."""
-    await stack.client.flushall()
+    await stack.client.flushdb()
+    if not stack.redis.controllable:
+        await stack.client.set(MARK, "1")
     for old in (*stack.folder.glob("*.log"), *stack.folder.glob("*.json")):
         old.unlink()
     name = uuid.uuid4().hex[:8]

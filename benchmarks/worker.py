@@ -13,11 +13,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +31,7 @@ from benchmarks.paced import paced
 from benchmarks.stack import Site, Stack, meter, new_site, stack
 from orchestrator.contracts import records
 from orchestrator.engine import state
+from orchestrator.partitioning import partition_of
 from orchestrator.runtime.kafka_log import KafkaLog
 from orchestrator.stores import keys
 
@@ -36,7 +40,7 @@ HOUR_MS = 3_600_000
 CUSTOMERS, EVENTS = 200_000, 2_000_000
 HOT_CUSTOMERS, HOT_EVENTS = 1_000, 500_000
 BASELINE_EVENTS = 20_000
-RATES, PACED_SECONDS, WARM_UP_SECONDS = (1_000, 5_000), 45.0, 15.0
+RATES, PACED_SECONDS = "1000,5000", 45.0
 #: Customers whose documents are weighed.
 WEIGHED = 5_000
 SENDING_SECONDS = 15.0
@@ -116,8 +120,8 @@ async def weights(stack: Stack, customers: int) -> dict[str, Any]:
     step = max(1, customers // WEIGHED)
     for number in range(0, customers, step):
         who = workload.customer(number)
-        key = keys.customer(workload.partition_of(who, workload.PARTITIONS), who)
-        raw = await stack.client.get(key)
+        key = keys.customer(partition_of(who, workload.PARTITIONS), who)
+        raw: Any = await stack.client.get(key)
         if raw is None:
             continue
         document = state.decode(raw)
@@ -161,7 +165,7 @@ async def storm(stack: Stack, size: Size, customers: int) -> dict[str, Any]:
         rows = await site.planned()
         found["outbox_rows"] = rows
         found["held_back_by_the_holdout"] = customers - rows
-        sends = await sending(site, process)
+        sends = await sending(site, process, due)
     return {"timers": found, "sends": sends}
 
 
@@ -175,22 +179,25 @@ async def tick(site: Site, at: int) -> None:
         await log.close()
 
 
-async def sending(site: Site, worker: subprocess.Popen[bytes]) -> dict[str, Any]:
+async def sending(site: Site, worker: subprocess.Popen[bytes], due: int) -> dict[str, Any]:
     """The dispatcher on the storm's rows, for a fixed time; the worker takes in what it reports."""
     rows = await site.planned()
-    with site.process("dispatcher") as process:
-        while await site.planned() == rows:
-            await site.still(process, 0.002)
-        rows = await site.planned()
-        measured = meter(site.stack, dispatcher=process, worker=worker)
-        loop = asyncio.get_running_loop()
-        end = loop.time() + SENDING_SECONDS
-        left = rows
-        while left and loop.time() < end:
-            await site.still(process)
-            left = await site.planned()
+
+    async def started() -> bool:
+        return await site.planned() < rows
+
+    with site.process("dispatcher", clock=due) as process:
+        await site.until(process, started, "the first send is claimed")
+        measured, before = meter(site.stack, dispatcher=process, worker=worker), await site.planned()
+        end = time.monotonic() + SENDING_SECONDS
+
+        async def over() -> bool:
+            return time.monotonic() > end or not await site.planned()
+
+        await site.until(process, over, "the rows are sent")
         used = measured.read()
-    return rates(rows - left, used, ("dispatcher", "redis", "kafka", "worker"))
+        sent = before - await site.planned()
+    return rates(sent, used, ("dispatcher", "redis", "kafka", "worker"))
 
 
 def machine() -> dict[str, Any]:
@@ -206,7 +213,7 @@ def machine() -> dict[str, Any]:
     return {"cpu": model, "cores": os.cpu_count(), "load": os.getloadavg()[0], "python": platform.python_version()}
 
 
-async def run(only: set[str], size: Size) -> dict[str, Any]:
+async def run(only: set[str], size: Size, rates_of_c: Sequence[int], seconds: float) -> dict[str, Any]:
     """The chosen workloads, one after the other on one broker and one Redis."""
     found: dict[str, Any] = {"machine": machine(), "scale": size.scale}
     async with stack() as parts:
@@ -235,20 +242,12 @@ async def run(only: set[str], size: Size) -> dict[str, Any]:
             found["B"] = await storm(parts, size, size.of(CUSTOMERS))
         if "C" in only:
             found["C"] = []
-            for rate in RATES:
+            for rate in rates_of_c:
                 say(f"C: {rate} events a second")
                 site = await new_site(parts)
                 customers = size.of(CUSTOMERS)
                 await known_customers(site, customers, workload.journey_files("5s", "10s"), workload.now_ms())
-                found["C"].append(
-                    await paced(
-                        site,
-                        customers,
-                        rate,
-                        PACED_SECONDS * max(size.scale, 0.5),
-                        WARM_UP_SECONDS * max(size.scale, 0.5),
-                    )
-                )
+                found["C"].append(await paced(site, customers, rate, seconds=seconds, warm_up=seconds / 3))
     return found
 
 
@@ -257,9 +256,17 @@ def main() -> None:
     parser.add_argument("--only", default="A,B,C", help="workloads to run, such as A or A,C")
     parser.add_argument("--scale", type=float, default=1.0, help="0.1 for a tenth of customers and events")
     parser.add_argument("--profile", type=Path, help="write a cProfile of the last worker there (slows it down)")
+    parser.add_argument("--rates", default=RATES, help="events a second of C, one run each")
+    parser.add_argument(
+        "--seconds", type=float, default=PACED_SECONDS, help="length of each C; the first third is dropped"
+    )
     chosen = parser.parse_args()
+    # Asked to end, it still ends the broker and Redis it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     profile = chosen.profile.absolute() if chosen.profile else None
-    found = asyncio.run(run(set(chosen.only.split(",")), Size(chosen.scale, profile)))
+    paces = [int(rate) for rate in chosen.rates.split(",")]
+    found = asyncio.run(run(set(chosen.only.split(",")), Size(chosen.scale, profile), paces, chosen.seconds))
     json.dump(found, sys.stdout, indent=2)
     print()
 
