@@ -24,6 +24,8 @@ class Weighed(msgspec.Struct, array_like=False, omit_defaults=True):
     share: float
     #: Messages to this customer on it of late, halved every 3.5 days.
     pressure: float = 0.0
+    #: Relative variance of its value that is shared with all customers of her group.
+    doubt: float = 0.0
 
 
 class WeighedText(msgspec.Struct, omit_defaults=True):

@@ -12,7 +12,7 @@ from orchestrator.engine.context import Turn
 from orchestrator.engine.state import OpenSend
 from orchestrator.learning import pooled
 from orchestrator.learning.cells import OPENS_SEEN, UNIT, Cell, new_cell
-from orchestrator.learning.pooled import LOST, RESPONSES, SENDS, SQUARE_UNIT, SQUARES, VALUE, open_vector
+from orchestrator.learning.pooled import CREDITS, LOST, RESPONSES, SENDS, SQUARE_UNIT, SQUARES, VALUE, open_vector
 
 #: A complaint weighs as several unsubscribes.
 COMPLAINT = 3.0
@@ -73,8 +73,7 @@ def responded(turn: Turn, send: OpenSend, *, delay: int, value: float) -> None:
     answers[pooled.CAME + send.tired] += UNIT
     cell, vector = _cell(turn, channel), _vector(turn, group, channel)
     vector[RESPONSES] += UNIT
-    if value:
-        _credit(vector, value)
+    _credit(vector, value)
     cell.add_to(vector, -1)
     # Who answers has opened, whether or not the mailbox said so.
     cell.responded(turn.at, opened=channel in OPENS_SEEN and not send.opened)
@@ -135,5 +134,8 @@ def _cell(turn: Turn, channel: str) -> Cell:
 
 def _credit(vector: list[int], value: float) -> None:
     value = pooled.credit(value)
+    if not value:
+        return
+    vector[CREDITS] += UNIT
     vector[VALUE] += round(value * UNIT)
     vector[SQUARES] += round(value * value * SQUARE_UNIT)

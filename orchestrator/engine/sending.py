@@ -129,11 +129,12 @@ def _choose_channel(turn: Turn, send: Send, decision: Decision, channels: tuple[
     group = group_of(customer.segments)
     waited_for, tired = pending(turn), pressures(customer.contacts, at)
     candidates: list[Candidate] = []
-    for channel in channels:
+    # In one order, however the author listed them: the same choice for the same channels.
+    for channel in sorted(channels):
         money = channel_policy(policy, channel)
         belief = priors.belief(group, channel, policy.response_value)
         cell = customer.responses.get(channel)
-        a, b = posterior(cell, belief, channel, at, waited_for.get(channel, 0.0))
+        a, b, doubt = posterior(cell, belief, channel, at, waited_for.get(channel, 0.0))
         left = cell.at_present(at) if cell is not None else 0.0
         candidates.append(
             Candidate(
@@ -146,6 +147,7 @@ def _choose_channel(turn: Turn, send: Send, decision: Decision, channels: tuple[
                 0.0,
                 cell.n * left if cell is not None else 0.0,
                 cell.s * left if cell is not None else 0.0,
+                doubt + belief.value_doubt,
             )
         )
     choice = choose(
@@ -171,7 +173,8 @@ def _choose_channel(turn: Turn, send: Send, decision: Decision, channels: tuple[
     decision.mode = "named" if choice.mode == "only" and send.channels == (choice.channel,) else choice.mode
     decision.priors = priors.version
     decision.candidates = [
-        Weighed(c.channel, c.a, c.b, c.value, c.cost, c.loss, c.share, tired.get(c.channel, 0.0)) for c in candidates
+        Weighed(c.channel, c.a, c.b, c.value, c.cost, c.loss, c.share, tired.get(c.channel, 0.0), c.doubt)
+        for c in candidates
     ]
     expected = next((c.rate for c in candidates if c.channel == choice.channel), 0.0)
     return expected, step_of(tired.get(choice.channel, 0.0))

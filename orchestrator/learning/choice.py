@@ -39,6 +39,8 @@ class Candidate(msgspec.Struct, gc=False):
     #: The customer's own decayed sends and responses.
     sends: float = 0.0
     responses: float = 0.0
+    #: Relative variance of the value of a message that is shared with all customers of the group.
+    doubt: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -51,8 +53,13 @@ class Candidate(msgspec.Struct, gc=False):
         return self.rate * self.value - self.cost - self.loss
 
 
-def posterior(cell: Cell | None, belief: Belief, channel: str, at: int, pending: float = 0.0) -> tuple[float, float]:
-    """Beta (a, b) of the response rate at `at`; `pending` answers of the sends counted are still on their way."""
+def posterior(
+    cell: Cell | None, belief: Belief, channel: str, at: int, pending: float = 0.0
+) -> tuple[float, float, float]:
+    """Beta (a, b) of the response rate at `at`, and the relative variance of its mean that comes from the prior's own.
+
+    `pending` answers of the sends counted are still on their way.
+    """
     n = s = 0.0
     o = 0.0 if channel in OPENS_SEEN else -1.0
     if cell is not None:
@@ -60,7 +67,8 @@ def posterior(cell: Cell | None, belief: Belief, channel: str, at: int, pending:
         n, s, o = cell.n * factor, cell.s * factor, cell.o * factor
     if o < 0.0:
         prior = belief.response
-        return prior.a + s, prior.b + max(0.0, n - s - pending)
+        a, b = prior.a + s, prior.b + max(0.0, n - s - pending)
+        return a, b, prior.variance * (prior.strength / a) ** 2
     opens, after = belief.opens, belief.after_open
     open_a, open_b = opens.a + o, opens.b + max(0.0, n - o - pending)
     after_a, after_b = after.a + s, after.b + max(0.0, o - s)
@@ -69,7 +77,8 @@ def posterior(cell: Cell | None, belief: Belief, channel: str, at: int, pending:
     mean = open_mean * after_mean
     square = (open_mean * (open_a + 1.0) / (open_all + 1.0)) * (after_mean * (after_a + 1.0) / (after_all + 1.0))
     weight = mean * (1.0 - mean) / (square - mean * mean) - 1.0
-    return mean * weight, (1.0 - mean) * weight
+    doubt = opens.variance * (opens.strength / open_a) ** 2 + after.variance * (after.strength / after_a) ** 2
+    return mean * weight, (1.0 - mean) * weight, doubt
 
 
 class PastSend(Protocol):

@@ -2,10 +2,11 @@
 
 `auto` is tempered Thompson sampling over expected net value: ROWS joint draws from Beta(TEMPER a, TEMPER b) give each
 channel's share of wins, net of its cost and of the risk to the consent; `exploration` of the probability is spread
-evenly. The rows are one fixed Latin hypercube of normal numbers, so the shares are a plain function of the posteriors:
-exact, repeatable, and steadier than so many random draws. Thompson (1933) draws from the posterior itself, which
-explores for ever-lasting customers; one who will see tens of messages is served better by a narrower draw (Chapelle &
-Li 2011 report the same for delayed, batched feedback).
+evenly. What is unsure of a whole group (`Candidate.doubt`) is drawn in full, for all its customers learn it together.
+The rows are one fixed Latin hypercube of normal numbers, so the shares are a plain function of the posteriors: exact,
+repeatable, and steadier than so many random draws. Thompson (1933) draws from the posterior itself, which explores
+for ever-lasting customers; one who will see tens of messages is served better by a narrower draw (Chapelle & Li 2011
+report the same for delayed, batched feedback).
 
 A policy is a function `Situation -> shares`. Others are added by the entry point group `orchestrator.policies`; what
 stands after a colon in `choice: name:argument` is given to the policy's maker.
@@ -46,7 +47,7 @@ def tempered(situation: Situation, candidates: Sequence[Candidate], temper: floa
     for c in candidates:
         all_ = c.a + c.b
         mean = c.a / all_
-        spread = sqrt(c.b / (c.a * (temper * all_ + 1.0)))
+        spread = sqrt(c.b / (c.a * (temper * all_ + 1.0)) + c.doubt)
         table.append((spread / 3.0, 1.0 - spread * spread / 9.0, mean * c.value, -c.cost - c.loss))
     wins = wins_of(table, nothing=situation.nothing)
     exploration = situation.exploration

@@ -5,7 +5,7 @@ partition a customer lives on and however often a snapshot is merged, the number
 that all workers write to. Keys are made of a kind and names:
 
     cell   group, channel   evidence of all cells (`cells.WIDTH` places), then money: sends, responses, value of
-                            responses, sum of its squares, consents lost
+                            responses, sum of its squares, consents lost, orders credited
     answer channel          responses by their delay in doubling minutes; then, per step of pressure, expected
                             responses, and responses
     text   group, message   sends, responses of one message
@@ -32,8 +32,8 @@ DELAYS = 16
 PRESSURES = 6
 
 #: Places of money, after the evidence of cells.
-SENDS, RESPONSES, VALUE, SQUARES, LOST = range(WIDTH, WIDTH + 5)
-CELL_WIDTH = WIDTH + 5
+SENDS, RESPONSES, VALUE, SQUARES, LOST, CREDITS = range(WIDTH, WIDTH + 6)
+CELL_WIDTH = WIDTH + 6
 #: Places after the delays.
 EXPECTED = DELAYS
 CAME = DELAYS + PRESSURES
@@ -143,8 +143,11 @@ def from_fields(fields: Mapping[bytes, bytes]) -> dict[str, list[int]]:
 
 
 def evidence(sums: Vectors) -> int:
-    """How much is known: sends and responses so far, in millionths. Grows with everything worth a new snapshot."""
-    return sum(v[SENDS] + 10 * v[RESPONSES] for key, v in sums.items() if key.startswith("cell"))
+    """How much is known, in millionths of a send. Rarer things say more: a response ten sends, an order or a lost
+    consent thirty."""
+    return sum(
+        v[SENDS] + 10 * v[RESPONSES] + 30 * (v[CREDITS] + v[LOST]) for key, v in sums.items() if key.startswith("cell")
+    )
 
 
 #: A new snapshot is made when this much more is known than in the last one.

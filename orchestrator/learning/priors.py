@@ -7,7 +7,13 @@ Beta(m κ, (1-m) κ). With ρ = 1/(κ+1), a beta-binomial cell of n trials has E
     m = S / N,   ρ = ((Q - N m²) / (m (1-m)) - K) / (N - K),   κ = (1-ρ) / ρ, kept within 2 … 200
 
 (method of moments for the beta-binomial, Kleinman 1973; four sums that change in O(1) when one cell changes). The mean
-is shrunk step by step: start value → channel over all → the label that tells most → the combination of labels.
+is shrunk step by step: start value → channel over all → the label that tells most → the combination of labels. So is ρ:
+its standard error is about one over the root of the number of pairs of trials within cells, whatever the rate, which
+gives the pseudo-trials it is shrunk with.
+
+A prior says how unsure its own mean is. That doubt is shared by all customers of a group and shrinks with all their
+answers, so exploring it is cheap: the policy draws from all of it, and from only a part of the doubt about one
+customer.
 
 Money of a response is pooled, never personal: purchases are too rare. It is shrunk channel by channel to the value over
 all channels, by as many pseudo-responses as its spread asks for.
@@ -46,10 +52,9 @@ _START_UNKNOWN = (0.05, 0.30, 0.15)
 #: Pseudo-trials: start value against the channel, and the channel against a group.
 _WEIGHT_START = 60.0
 _WEIGHT_ABOVE = 30.0
-#: Spread is estimated from a group's own cells when their trials beyond the first number this; from all above the next.
-_OWN_SPREAD = 400.0
-_ANY_SPREAD = 100.0
-_START_STRENGTH = 8.0
+_START_SPREAD = 1.0 / 17.0
+#: Pairs of trials after which an estimate of ρ counts as much as what is believed above (a spread of 0.05 in ρ).
+_PAIRS = 400.0
 _LEAST_STRENGTH, _MOST_STRENGTH = 2.0, 200.0
 #: How far values of a response differ between channels and groups, as a share of their mean.
 _VALUE_SPREAD = 0.3
@@ -59,7 +64,7 @@ _HAZARD_LOST, _HAZARD_SENDS, _HAZARD_WEIGHT = 1.0, 300.0, 600.0
 #: Pseudo-responses of the start distribution of delays, spread evenly from a minute to two days.
 _DELAY_WEIGHT = 24.0
 _DELAY_STEPS = range(1, 13)
-_PRESSURE_WEIGHT = 40.0
+_PRESSURE_WEIGHT = 100.0
 
 _TABLES = (
     (cells.K, cells.N, cells.S, cells.Q),
@@ -72,10 +77,11 @@ _NO_ANSWERS: Sequence[int] = (0,) * ANSWER_WIDTH
 
 @dataclass(frozen=True, slots=True)
 class RatePrior:
-    """Beta(mean · strength, (1 - mean) · strength)."""
+    """Beta(mean · strength, (1 - mean) · strength); `variance` is that of the mean itself."""
 
     mean: float
     strength: float
+    variance: float = 0.0
 
     @property
     def a(self) -> float:
@@ -98,6 +104,8 @@ class Belief:
     value: float
     #: Chance that one message costs the consent.
     hazard: float
+    #: Relative variance of `value`.
+    value_doubt: float = 0.0
 
 
 class Priors:
@@ -143,9 +151,8 @@ class Priors:
         path = self._path(group)
         start = _START.get(channel, _START_UNKNOWN)
         rates = [self._rate(path, channel, places, mean) for places, mean in zip(_TABLES, start, strict=True)]
-        return Belief(
-            rates[0], rates[1], rates[2], self._value(path, channel, start_value), self._hazard(path, channel)
-        )
+        value, doubt = self._value(path, channel, start_value)
+        return Belief(rates[0], rates[1], rates[2], value, self._hazard(path, channel), doubt)
 
     def _path(self, group: str) -> list[str]:
         """From all customers to the group: "", the label that tells most, the group."""
@@ -168,30 +175,37 @@ class Priors:
         return far
 
     def _rate(self, path: Sequence[str], channel: str, places: tuple[int, int, int, int], mean: float) -> RatePrior:
-        weight, strength = _WEIGHT_START, _START_STRENGTH
+        weight, spread, variance = _WEIGHT_START, _START_SPREAD, 0.0
         for name in path:
             vector = self._of(name, channel)
             mean = _mean(vector, places, mean, weight)
+            spread = _spread(vector, places, spread)
+            count, trials = vector[places[0]] / UNIT, vector[places[1]] / UNIT
+            # Trials of one customer repeat each other.
+            alike = 1.0 + spread * max(0.0, trials / count - 1.0) if count > 0.0 else 1.0
+            variance = mean * (1.0 - mean) / (trials / alike + weight)
             weight = _WEIGHT_ABOVE
-            strength = _strength(vector, places, _ANY_SPREAD if name == "" else _OWN_SPREAD, strength)
-        return RatePrior(mean, strength)
+        strength = min(_MOST_STRENGTH, max(_LEAST_STRENGTH, (1.0 - spread) / spread))
+        return RatePrior(mean, strength, variance)
 
-    def _value(self, path: Sequence[str], channel: str, start_value: float) -> float:
+    def _value(self, path: Sequence[str], channel: str, start_value: float) -> tuple[float, float]:
         everything = [0] * CELL_WIDTH
         for name in self._channels:
             for place, by in enumerate(self._of("", name)):
                 everything[place] += by
         # Where no purchase ever followed a response, the response itself is what the messages are for.
         if not everything[VALUE]:
-            return start_value
+            return start_value, 0.0
         responses = everything[RESPONSES] / UNIT
+        count = 0.0
         mean = (everything[VALUE] / UNIT + 30.0 * start_value) / (responses + 30.0)
         spread = everything[SQUARES] / SQUARE_UNIT / max(1.0, responses) / (mean * mean) - 1.0
         weight = min(_MOST_VALUE_WEIGHT, max(_LEAST_VALUE_WEIGHT, spread / _VALUE_SPREAD**2))
         for name in path:
             vector = self._of(name, channel)
-            mean = (vector[VALUE] / UNIT + weight * mean) / (vector[RESPONSES] / UNIT + weight)
-        return mean
+            count = vector[RESPONSES] / UNIT
+            mean = (vector[VALUE] / UNIT + weight * mean) / (count + weight)
+        return mean, _VALUE_SPREAD**2 * weight / (weight + count)
 
     def _hazard(self, path: Sequence[str], channel: str) -> float:
         everybody = self._of("", channel)
@@ -229,7 +243,7 @@ class Priors:
             vector = self.snapshot.sums.get(answer_key(channel), _NO_ANSWERS)
             expected = [by / UNIT for by in vector[EXPECTED:CAME]]
             came = [by / UNIT for by in vector[CAME:]]
-            level = (sum(came) + _PRESSURE_WEIGHT) / (sum(expected) + _PRESSURE_WEIGHT)
+            level = sum(came) / sum(expected) if sum(came) > 0.0 and sum(expected) > 0.0 else 1.0
             factors = self._rested[channel] = tuple(
                 min(2.0, max(0.2, (c / level + _PRESSURE_WEIGHT) / (e + _PRESSURE_WEIGHT)))
                 for c, e in zip(came, expected, strict=True)
@@ -248,14 +262,14 @@ def _mean(vector: Sequence[int], places: tuple[int, int, int, int], above: float
     return (vector[s] / UNIT + weight * above) / (vector[n] / UNIT + weight)
 
 
-def _strength(vector: Sequence[int], places: tuple[int, int, int, int], enough: float, above: float) -> float:
-    """κ from the spread of the cells, or what is believed above while there are too few."""
+def _spread(vector: Sequence[int], places: tuple[int, int, int, int], above: float) -> float:
+    """ρ of the cells, shrunk to what is believed above."""
     count, trials, successes, squares = (vector[place] / UNIT for place in places)
     beyond = trials - count
-    if beyond < enough or successes <= 0.0 or successes >= trials:
+    if beyond <= 0.0 or successes <= 0.0 or successes >= trials:
         return above
     mean = successes / trials
-    rho = ((squares - trials * mean * mean) / (mean * (1.0 - mean)) - count) / beyond
-    if rho <= 0.0:
-        return _MOST_STRENGTH
-    return min(_MOST_STRENGTH, max(_LEAST_STRENGTH, (1.0 - rho) / rho))
+    excess = (squares - trials * mean * mean) / (mean * (1.0 - mean)) - count
+    weight = 2.0 * _PAIRS * count / trials
+    spread = (excess + weight * above) / (beyond + weight)
+    return min(1.0 / (1.0 + _LEAST_STRENGTH), max(1.0 / (1.0 + _MOST_STRENGTH), spread))
