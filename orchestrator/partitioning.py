@@ -11,4 +11,5 @@ from aiokafka.partitioner import murmur2
 @lru_cache(maxsize=65_536)
 def partition_of(customer: str, partitions: int) -> int:
     """The partition of a canonical customer id among `partitions`."""
-    return (murmur2(customer.encode()) & 0x7FFFFFFF) % partitions
+    hashed: int = murmur2(customer.encode()) & 0x7FFFFFFF
+    return hashed % partitions

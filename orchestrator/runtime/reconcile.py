@@ -41,15 +41,17 @@ async def resolve_from_feedback(
     *,
     provider: str = "",
     provider_id: str = "",
+    reason: str = "",
 ) -> Settled | None:
     """Settle an open send by what its provider reports later. None when the report says nothing about the outcome.
 
-    A send that is planned again (policy retry) when the first attempt is confirmed does not go out twice. `now` in ms.
+    A send that is planned again (policy retry) when the first attempt is confirmed does not go out twice. `now` in ms;
+    `reason` is the provider's own word for a failure.
     """
     if kind in _TAKEN:
         return await store.confirm(partition, send_id, outbox.sent(provider, provider_id), now)
     if kind is FeedbackKind.FAILED:
-        return await store.confirm(partition, send_id, outbox.failed("reported", provider=provider), now)
+        return await store.confirm(partition, send_id, outbox.failed("reported", provider=provider, reason=reason), now)
     return None
 
 

@@ -34,9 +34,10 @@ from orchestrator.ports import Channel, Clock
 from orchestrator.runtime.links import callback_url
 from orchestrator.runtime.problems import Problem
 from orchestrator.runtime.publishing import Publisher
+from orchestrator.runtime.reconcile import resolve_from_feedback
 from orchestrator.runtime.request_body import read_body
 from orchestrator.settings import Settings
-from orchestrator.stores.outbox import Outbox, Settlement
+from orchestrator.stores.outbox import Outbox
 from orchestrator.stores.recipients import Recipients
 from orchestrator.stores.suppression import Scope, Suppression
 
@@ -158,18 +159,20 @@ class Webhooks:
     def _settle_for(self, provider: str) -> Callable[[_Fact], Awaitable[None]]:
         async def settle(fact: _Fact) -> None:
             """An attempt of unknown outcome is known now: whatever follows a send proves it went out."""
-            kind = fact.feedback.kind
-            if not fact.feedback.send_id or kind not in _TYPES:
+            feedback = fact.feedback
+            if not feedback.send_id:
                 return
-            outcome = Settlement(
-                "failed" if kind is FeedbackKind.FAILED else "sent",
-                provider=provider,
-                provider_id=fact.feedback.provider_id,
-                code="provider_failed" if kind is FeedbackKind.FAILED else "ok",
-                reason=_text(fact.feedback.reason, 1024) if kind is FeedbackKind.FAILED else "",
-            )
             partition = partition_of(fact.customer, await self._publisher.partitions())
-            await self._outbox.confirm(partition, fact.send_id, outcome, self._clock.now())
+            await resolve_from_feedback(
+                self._outbox,
+                fact.send_id,
+                partition,
+                feedback.kind,
+                self._clock.now(),
+                provider=provider,
+                provider_id=feedback.provider_id,
+                reason=_text(feedback.reason, 1024),
+            )
 
         return settle
 

@@ -34,6 +34,8 @@ Keys of a partition carry its hash tag `{n}`, so that a commit is one script on 
 from __future__ import annotations
 
 PREFIX = "o"
+#: How long a finished send is remembered, in ms: 60 days.
+FINISHED_SEND_MS = 60 * 86_400_000
 
 
 def _of(partition: int, rest: str) -> str:

@@ -29,8 +29,7 @@ from orchestrator.stores import keys
 from orchestrator.stores.partition_state import pack_relay
 from orchestrator.stores.scripts import script
 
-#: How long a finished send is remembered, in ms: 60 days.
-RETENTION = 60 * 86_400_000
+RETENTION = keys.FINISHED_SEND_MS
 
 Status = Literal[
     "planned", "sending", "sent", "failed", "suppressed", "skipped", "expired", "withdrawn", "unknown", "parked"

@@ -173,6 +173,7 @@ def _arguments(partition: int, position: Position, batch: Batch) -> tuple[list[s
         1 if batch.relay else 0,
         len(batch.counts),
         len(sums),
+        keys.FINISHED_SEND_MS,
         *batch.documents.values(),
         *_flat(armed),
         *disarmed,

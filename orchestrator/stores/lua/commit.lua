@@ -7,6 +7,7 @@
 --       then `documents` document keys, `sends` keys of new outbox rows, `withdrawn` keys of sends to take back
 -- ARGV  1 epoch  2 seq  3 offset  4 clock  5 control
 --       6 documents  7 timers set  8 timers removed  9 sends  10 withdrawn  11 relayed (0 or 1)  12 counters  13 sums
+--       14 retention: ms a withdrawn send is remembered
 --       then: document bodies; score, customer pairs; customers; (send id, not before, row, decided at) quadruples;
 --       (send id, relay rows) pairs; relay rows; (counter, by) pairs; (sum, by) pairs
 --
@@ -20,7 +21,7 @@ end
 local documents, timers_set, timers_removed = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local sends, withdrawn, relayed, counters = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local sums = tonumber(ARGV[13])
-local at = 13
+local at = 14
 local expected = at + documents + 2 * timers_set + timers_removed + 4 * sends + 2 * withdrawn + relayed + 2 * counters + 2 * sums
 if #ARGV ~= expected or #KEYS ~= 6 + documents + sends + withdrawn then
   return redis.error_reply('ERR commit: expected ' .. expected .. ' arguments, got ' .. #ARGV)
@@ -71,6 +72,7 @@ for i = 1, withdrawn do
   if redis.call('HGET', KEYS[key + i], 'status') == 'planned' then
     redis.call('HSET', KEYS[key + i], 'status', 'withdrawn')
     redis.call('HDEL', KEYS[key + i], 'row')
+    redis.call('PEXPIRE', KEYS[key + i], ARGV[14])
     redis.call('ZREM', KEYS[3], ARGV[at + 1])
     redis.call('XADD', KEYS[4], '*', 'rows', ARGV[at + 2])
   end
