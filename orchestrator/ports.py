@@ -11,7 +11,6 @@ from pydantic import BaseModel
 from orchestrator.contracts.messages import OutgoingMessage
 from orchestrator.contracts.receipts import Callback, Feedback, Receipt
 
-
 Request = TypeVar("Request")
 
 

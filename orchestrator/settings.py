@@ -132,7 +132,7 @@ class Settings(BaseSettings):
 
 
 def load(file: Path | None = None, **overrides: Any) -> Settings:
-    """The settings of this process; `ORCHESTRATOR_CONFIG` may name the file. Raises SettingsInvalid with every fault."""
+    """The settings of this process; `ORCHESTRATOR_CONFIG` may name the file. Raises SettingsInvalid."""
     secrets = os.environ.get("ORCHESTRATOR_SECRETS_DIR")
     named = os.environ.get("ORCHESTRATOR_CONFIG")
     file = file or (Path(named) if named else None)

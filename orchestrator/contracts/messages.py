@@ -1,4 +1,4 @@
-"""Messages on their way out: the outbox row the engine decided, the content that was rendered, the letter an adapter gets."""
+"""Messages on their way out: the row the engine decided, the content that was rendered, what an adapter gets."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OutboxRow(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A rendered message for one channel. SMS uses `text`; push `title`, `text`, `link`; email `subject`, `text`, `html`."""
+    """A rendered message: SMS uses `text`; push `title`, `text`, `link`; email `subject`, `text`, `html`."""
 
     text: str
     subject: str = ""

@@ -35,7 +35,7 @@ class Receipt:
     outcome: Outcome
     provider_id: str = ""
     next: Next = Next.FAIL
-    #: One stable word: `ok`, `rate_limited`, `timeout`, `connect`, `http_500`, `invalid_address`, `unsubscribed`, `auth` …
+    #: One stable word: `ok`, `rate_limited`, `timeout`, `connect`, `invalid_address`, `unsubscribed`, `auth` …
     code: str = "ok"
     #: Seconds to wait before the next attempt, as the provider asked.
     retry_after: float | None = None

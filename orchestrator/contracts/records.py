@@ -21,7 +21,7 @@ RESERVED_PREFIX = "$"
 
 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """One normalised event. `customer` is the canonical id; `time` is when it happened, clamped to the receipt + 5 min."""
+    """One normalised event. `customer` is the canonical id; `time` is at most five minutes past the receipt."""
 
     id: str
     type: str
@@ -57,5 +57,5 @@ def tick(at: int) -> Event:
 
 
 def control(kind: str, ref: str, at: int, **data: Any) -> Event:
-    """A control record: `kind` is `program`, `priors` or `health`; `ref` the content hash of a body in the shared store."""
+    """A control record: `kind` is `program`, `priors` or `health`; `ref` the hash of a body in the shared store."""
     return Event(id=f"control-{kind}-{ref}", type=CONTROL, time=at, data={"kind": kind, "ref": ref, **data})

@@ -40,7 +40,7 @@ class Scope(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled condition. `names` are the dotted names it reads (their roots tell what it depends on); `text` is as written."""
+    """A compiled condition. `names` are the dotted names it reads; `text` is as written."""
 
     text: str
     holds: Callable[[Scope], bool]
@@ -54,7 +54,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class EventMatch:
-    """An event type, with a condition on it. In a purchase, `product` is each line in turn; the first that fits is bound."""
+    """An event type and a condition on it. In a purchase, `product` is each line in turn; the first that fits counts."""
 
     type: str
     where: Condition | None = None

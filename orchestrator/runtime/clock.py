@@ -15,7 +15,7 @@ class WallClock:
 
 @dataclass(slots=True)
 class FastClock:
-    """A clock that starts at `origin` (ms UTC) and runs `speed` times as fast as the wall; it can be stopped and set."""
+    """A clock that starts at `origin` (ms UTC) and runs `speed` times as fast as the wall."""
 
     origin: int
     speed: float = 1.0

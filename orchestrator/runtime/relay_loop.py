@@ -4,6 +4,7 @@ dispatchers leave outcomes there too."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
@@ -36,10 +37,8 @@ class RelayLoop:
         """Drain until `stop`, then once more."""
         told = False
         while not stop.is_set():
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._kick.wait(), LOOK_EVERY)
-            except TimeoutError:
-                pass
             self._kick.clear()
             try:
                 await self._drain_all()

@@ -122,7 +122,7 @@ class EventLogLaws:
             assert mine == [b"%d %d" % (writer, n) for n in range(60)]
 
     async def test_any_mix_of_calls_agrees_with_plain_lists(self, log: EventLog, topic: str) -> None:
-        draw = random.Random(7)  # noqa: S311
+        draw = random.Random(7)
         model: list[list[tuple[bytes | None, bytes]]] = [[] for _ in range(PARTITIONS)]
         for _ in range(60):
             partition = draw.randrange(PARTITIONS)
