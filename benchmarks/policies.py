@@ -243,9 +243,8 @@ def main() -> None:
             print(json.dumps({"world": name, "seeds": asked.seeds, "customers": asked.customers, "policies": table}))
             continue
         print(f"{name}: {asked.customers} customers, seeds {asked.seeds}")
-        print(
-            f"{'policy':20}{'n=5':>12}{'n=10':>12}{'n=20':>12}{'n=50':>12}{'last':>12}{'2nd half':>12}  value  sent  unsub  calib     s"
-        )
+        heads = "".join(f"{head:>12}" for head in ("n=5", "n=10", "n=20", "n=50", "last", "2nd half"))
+        print(f"{'policy':20}{heads}  value  sent  unsub  calib     s")
         for policy, row in table.items():
             cells = "".join(
                 f"{row[k][0]:7.1f}±{row[k][1]:<4.1f}" for k in ("5", "10", "20", "50", "last", "after_half")

@@ -1,8 +1,8 @@
 """Customers to try policies on, made without a look at how the learner thinks.
 
-A customer's rates are logit-normal, correlated between channels, about the means of a true segment; the published label
-is wrong for three in ten. Some answer SMS only. Rates drift, tire with messages on their channel, and follow the hour of
-the day. Mailbox scanners open and click by themselves. Answers come late, some lead to an order, orders also come by
+A customer's rates are logit-normal, correlated between channels, about the means of a true segment; three in ten of the
+published labels are drawn at random. Some answer SMS only. Rates drift, tire with messages on their channel, and follow
+the hour of the day. Mailbox scanners open and click by themselves. Answers come late, some lead to an order, orders also come by
 themselves, and each message may cost the consent. None of it is Beta, pooled or funnel shaped by construction.
 
 Truth is known here, so a policy is scored by the expected net value of what it sends at the moment it sends it: money

@@ -57,7 +57,7 @@ def do_send(turn: Turn, journey: Journey, run: Run, send: Send) -> bool:
         return False
     _choose_text(turn, decision, texts)
     decision.excluded = gates[decision.message].excluded
-    expected, tired = _choose_channel(turn, send, decision, gates[decision.message].channels)
+    expected, tired = choose_channel(turn, send, decision, gates[decision.message].channels)
     if decision.channel == NOTHING:
         return _skip(turn, journey, run, send, decision, "not_worth")
     if not run.first_send:
@@ -122,7 +122,7 @@ def _choose_text(turn: Turn, decision: Decision, texts: list[str]) -> None:
         decision.texts = [WeighedText(one.message, one.a, one.b, one.share) for one in weighed]
 
 
-def _choose_channel(turn: Turn, send: Send, decision: Decision, channels: tuple[str, ...]) -> tuple[float, int]:
+def choose_channel(turn: Turn, send: Send, decision: Decision, channels: tuple[str, ...]) -> tuple[float, int]:
     """Choose among reachable channels. Returns the rate expected of the chosen one, and its step of pressure."""
     context, customer, at = turn.context, turn.customer, turn.at
     policy, priors = context.program.policy, context.priors

@@ -82,11 +82,14 @@ class Cell(msgspec.Struct, array_like=True, gc=False):
 
     def _bound(self) -> None:
         # An answer counts in full although its send has decayed: the ladder responses ≤ opens ≤ sends must hold.
-        if self.o >= 0.0:
-            self.o = max(self.o, self.s)
-            self.n = max(self.n, self.o)
-        else:
-            self.n = max(self.n, self.s)
+        s, o = self.s, self.o
+        if o >= 0.0:
+            if o < s:
+                self.o = o = s
+            if self.n < o:
+                self.n = o
+        elif self.n < s:
+            self.n = s
 
     def sees_opens(self) -> bool:
         """Whether human opens can be told on this channel of this customer."""
@@ -97,23 +100,25 @@ class Cell(msgspec.Struct, array_like=True, gc=False):
         n, s, o = self.n, self.s, self.o
         if n <= 0.0:
             return
+        # Truncation is the same on both sides of zero.
         unit = sign * UNIT
-        sends, responses = int(n * UNIT) * sign, int(s * UNIT) * sign
+        sends = int(n * unit)
         vector[K] += unit
         vector[N] += sends
         if s:
+            responses = int(s * unit)
             vector[S] += responses
-            vector[Q] += int(s * s / n * UNIT) * sign
+            vector[Q] += int(s * s / n * unit)
         if o >= 0.0:
             vector[OPEN_K] += unit
             vector[OPEN_N] += sends
             if o:
-                vector[OPEN_S] += int(o * UNIT) * sign
-                vector[OPEN_Q] += int(o * o / n * UNIT) * sign
+                vector[OPEN_S] += int(o * unit)
+                vector[OPEN_Q] += int(o * o / n * unit)
                 vector[AFTER_K] += unit
                 if s:
                     vector[AFTER_S] += responses
-                    vector[AFTER_Q] += int(s * s / o * UNIT) * sign
+                    vector[AFTER_Q] += int(s * s / o * unit)
 
 
 def new_cell(channel: str, at: int) -> Cell:

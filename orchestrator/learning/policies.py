@@ -27,6 +27,8 @@ from orchestrator.learning.choice import Candidate, ChoicePolicy, Situation
 
 ROWS = 128
 TEMPER = 30.0
+#: The same for the doubt that all customers of a group share.
+SHARED_TEMPER = 4.0
 #: The rule compared with: messages of the last six months, at least this many on at least two channels.
 _RATIO_WINDOW_MS = 182 * 86_400_000
 _RATIO_LEAST = 3
@@ -47,7 +49,7 @@ def tempered(situation: Situation, candidates: Sequence[Candidate], temper: floa
     for c in candidates:
         all_ = c.a + c.b
         mean = c.a / all_
-        spread = sqrt(c.b / (c.a * (temper * all_ + 1.0)) + c.doubt)
+        spread = sqrt(c.b / (c.a * (temper * all_ + 1.0)) + c.doubt / SHARED_TEMPER)
         table.append((spread / 3.0, 1.0 - spread * spread / 9.0, mean * c.value, -c.cost - c.loss))
     wins = wins_of(table, nothing=situation.nothing)
     exploration = situation.exploration
