@@ -77,7 +77,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             relays.announce(partition)
 
     app.conf.web_enabled = False
-    app.BootStrategy.enable_web = False  # type: ignore[misc]
+    app.BootStrategy.enable_web = False
     done = asyncio.Event()
     relaying = asyncio.create_task(relays.run(done))
     try:

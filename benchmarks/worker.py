@@ -248,6 +248,7 @@ async def run(only: set[str], size: Size, rates_of_c: Sequence[int], seconds: fl
                 customers = size.of(CUSTOMERS)
                 await known_customers(site, customers, workload.journey_files("5s", "10s"), workload.now_ms())
                 found["C"].append(await paced(site, customers, rate, seconds=seconds, warm_up=seconds / 3))
+                say(json.dumps(found["C"][-1]))
     return found
 
 
