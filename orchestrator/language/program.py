@@ -54,7 +54,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class EventMatch:
-    """An event type and a condition on it. In a purchase, `product` is each line in turn; the first that fits counts."""
+    """An event type and a condition on it. In a purchase, `product` is each line in turn; the first that fits."""
 
     type: str
     where: Condition | None = None

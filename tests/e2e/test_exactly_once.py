@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 from checker import check, settled
+from embedded_twin import same_in_embedded_mode
 from installation import Installation, installed, until
 
 from orchestrator.contracts import records
@@ -19,6 +20,7 @@ from orchestrator.errors import DependencyUnreachable
 from orchestrator.partitioning import partition_of
 from orchestrator.runtime.kafka_log import KafkaLog
 from orchestrator.settings import Settings
+from orchestrator.stores import keys
 from orchestrator.testing.services.kafka import KafkaServer
 from orchestrator.testing.services.redis import OwnRedis, RedisServer
 
@@ -94,8 +96,9 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def set_up(installation: Installation) -> None:
-    installation.write_journeys(policy=POLICY, follow_up=JOURNEY, message_hello=MESSAGE)
+async def set_up(installation: Installation, wait: str = "1s") -> None:
+    journey = JOURNEY.replace("wait: 1s", f"wait: {wait}")
+    installation.write_journeys(policy=POLICY, follow_up=journey, message_hello=MESSAGE)
     installation.start_fakes()
     for words in (("topics", "create"), ("journeys", "publish")):
         done = await asyncio.to_thread(installation.command, *words)
@@ -148,6 +151,10 @@ async def test_kills_freezes_and_rebalances_change_nothing(kafka: KafkaServer, r
             found = await check(settings, client, log, installation.ledger(), publisher.acknowledged)
             print(found)
             assert found.sends["sent"] > 100
+            # A topic does not stand still for the ticker: what is compared is the log up to the position in Redis.
+            for worker in [process for process in installation.processes if process.alive]:
+                await asyncio.to_thread(worker.end)
+            assert await same_in_embedded_mode(settings, client, log, tmp_path) > 100
         finally:
             await log.close()
             await client.aclose()
@@ -225,6 +232,38 @@ async def test_a_redis_that_went_back_in_time_sends_nothing_twice(
             print(found)
             dispatcher = next(p for p in installation.processes if p.name.startswith("dispatcher"))
             assert dispatcher.said("had forgotten")
+        finally:
+            await log.close()
+            await client.aclose()
+
+
+@pytest.mark.timeout(120)
+async def test_no_reminder_overtakes_a_purchase_that_waits_in_the_backlog(
+    kafka: KafkaServer, redis_url: str, tmp_path: Path
+) -> None:
+    """The worker is away while a wait runs out; the review that ends the run was published before that."""
+    with installed(kafka.bootstrap, redis_url, tmp_path, partitions=1) as installation:
+        await set_up(installation, wait="6s")
+        settings = installation.settings()
+        log, client = KafkaLog(settings.kafka), redis.asyncio.Redis.from_url(redis_url)
+        try:
+            publisher = Publisher(settings, log, 5)
+            await publisher.customers()
+            worker = installation.start("worker")
+            await until(lambda: settled(settings, client, log), "the worker at work")
+            await publisher.purchase()
+            (buyer,) = publisher.acknowledged
+            due = await until(lambda: client.zscore(keys.timers(0), buyer), "the wait of six seconds")
+            await asyncio.to_thread(worker.end, signal.SIGKILL)
+            assert await client.zcard(keys.planned(0)) == 0, "too slow a machine: the wait ran out before the kill"
+            review = records.Event(id="r", type="review", time=int(due) - 1, customer=buyer)
+            await publisher._append(buyer, [review])
+            await until(lambda: _now() > due + 2_000, "the wait's end")
+            installation.start("worker")
+            await until(lambda: settled(settings, client, log), "the backlog applied")
+            counts = await client.hgetall(keys.count(0))
+            assert counts[b"ended:follow_up:goal"] == b"1"
+            assert not any(name.startswith(b"sent:") for name in counts)
         finally:
             await log.close()
             await client.aclose()
