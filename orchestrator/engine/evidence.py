@@ -11,8 +11,19 @@ from collections.abc import Sequence
 from orchestrator.engine.context import Turn
 from orchestrator.engine.state import OpenSend
 from orchestrator.learning import pooled
-from orchestrator.learning.cells import OPENS_SEEN, UNIT, Cell, new_cell
-from orchestrator.learning.pooled import CREDITS, LOST, RESPONSES, SENDS, SQUARE_UNIT, SQUARES, VALUE, open_vector
+from orchestrator.learning.cells import UNIT, Cell, new_cell
+from orchestrator.learning.pooled import (
+    CREDITS,
+    LOST,
+    RESPONSES,
+    SENDS,
+    SLOPES,
+    SQUARE_UNIT,
+    SQUARES,
+    VALUE,
+    open_vector,
+)
+from orchestrator.learning.priors import lean
 
 #: A complaint weighs as several unsubscribes.
 COMPLAINT = 3.0
@@ -30,6 +41,16 @@ def sent(turn: Turn, send: OpenSend, *, expected: float) -> None:
     cell, vector = _cell(turn, channel), _vector(turn, group, channel)
     vector[SENDS] += UNIT
     cell.add_to(vector, -1)
+    cell.decay(turn.at)
+    context = turn.context
+    belief = context.priors.belief(group, channel, context.program.policy.response_value)
+    if cell.o < 0.0:
+        send.lean = lean(belief.response, cell.n, cell.s)
+        _tried(answers, SLOPES, send.lean, cell.n, belief.response.mean)
+    else:
+        send.lean = lean(belief.opens, cell.n, cell.o)
+        send.lean_after = lean(belief.after_open, cell.o, cell.s)
+        _tried(answers, SLOPES + 3, send.lean, cell.n, belief.opens.mean)
     cell.sent(turn.at)
     cell.add_to(vector, 1)
 
@@ -47,7 +68,10 @@ def taken_back(turn: Turn, send: OpenSend) -> None:
 
 def opened(turn: Turn, send: OpenSend) -> None:
     """The first open of a send by a person."""
-    cell, vector = _cell(turn, send.channel), _vector(turn, _group(turn), send.channel)
+    group = _group(turn)
+    cell, vector = _cell(turn, send.channel), _vector(turn, group, send.channel)
+    if cell.sees_opens():
+        _open_came(turn, group, send, cell)
     cell.add_to(vector, -1)
     cell.opened(turn.at)
     cell.add_to(vector, 1)
@@ -60,6 +84,10 @@ def machine(turn: Turn, channel: str) -> None:
         vector = _vector(turn, _group(turn), channel)
         cell.add_to(vector, -1)
         cell.blind()
+        # What they leaned on is gone.
+        for send in turn.customer.open_sends:
+            if send.channel == channel:
+                send.lean = send.lean_after = 0
         cell.add_to(vector, 1)
 
 
@@ -74,9 +102,15 @@ def responded(turn: Turn, send: OpenSend, *, delay: int, value: float) -> None:
     cell, vector = _cell(turn, channel), _vector(turn, group, channel)
     vector[RESPONSES] += UNIT
     _credit(vector, value)
+    if cell.sees_opens():
+        # Who answers has opened, whether or not the mailbox said so.
+        if not send.opened:
+            _open_came(turn, group, send, cell)
+        answers[SLOPES + 7] += 1000 * send.lean_after
+    else:
+        answers[SLOPES + 1] += 1000 * send.lean
     cell.add_to(vector, -1)
-    # Who answers has opened, whether or not the mailbox said so.
-    cell.responded(turn.at, opened=channel in OPENS_SEEN and not send.opened)
+    cell.responded(turn.at, opened=not send.opened)
     cell.add_to(vector, 1)
 
 
@@ -114,6 +148,23 @@ def moved(turn: Turn, labels: Sequence[str]) -> None:
         for channel, cell in turn.customer.responses.items():
             cell.add_to(_vector(turn, before, channel), -1)
             cell.add_to(_vector(turn, after, channel), 1)
+
+
+def _tried(answers: list[int], place: int, lean: int, trials: float, mean: float) -> None:
+    """One more trial of a table: what is added to its slope's sums while its answer is not known."""
+    square = lean * lean
+    answers[place] += square
+    answers[place + 1] -= int(1000.0 * lean * mean)
+    answers[place + 2] += int(trials * square)
+
+
+def _open_came(turn: Turn, group: str, send: OpenSend, cell: Cell) -> None:
+    """A person opened: a success of the table of opens, and a trial of the table of responses after one."""
+    context = turn.context
+    answers = open_vector(turn.result.sums, pooled.answer_key(send.channel), pooled.ANSWER_WIDTH)
+    answers[SLOPES + 4] += 1000 * send.lean
+    belief = context.priors.belief(group, send.channel, context.program.policy.response_value)
+    _tried(answers, SLOPES + 6, send.lean_after, cell.o, belief.after_open.mean)
 
 
 def _group(turn: Turn) -> str:

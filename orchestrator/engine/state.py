@@ -69,6 +69,10 @@ class OpenSend(msgspec.Struct, array_like=True, gc=False):
     tired: int = 0
     #: False when its silence means nothing: callbacks of its channel were stale, so neither it nor its answer counts.
     counted: bool = True
+    #: Pull of her earlier answers on the rate when it was decided (`priors.lean`): on responses, or where opens are
+    #: seen on opens; and on responses after an open.
+    lean: int = 0
+    lean_after: int = 0
 
 
 class Held(msgspec.Struct, array_like=True, gc=False):

@@ -18,10 +18,10 @@ BLIND = -1.0
 #: Pooled sums are integers of millionths.
 UNIT = 1_000_000
 
-#: Places in the vector of a cell's evidence. Responses given sends, over all cells; then, over cells that see opens:
-#: opens given sends, and responses given opens. K counts cells, Q is the sum of successes² / trials.
-K, N, S, Q, OPEN_K, OPEN_N, OPEN_S, OPEN_Q, AFTER_K, AFTER_S, AFTER_Q = range(11)
-WIDTH = 11
+#: Places in the vector of a cell's evidence. Cells, sends and responses, over all cells; then, over cells that see
+#: opens: cells, sends and opens, cells with opens, and their responses.
+K, N, S, OPEN_K, OPEN_N, OPEN_S, AFTER_K, AFTER_S = range(8)
+WIDTH = 8
 
 
 class Cell(msgspec.Struct, array_like=True, gc=False):
@@ -108,17 +108,14 @@ class Cell(msgspec.Struct, array_like=True, gc=False):
         if s:
             responses = int(s * unit)
             vector[S] += responses
-            vector[Q] += int(s * s / n * unit)
         if o >= 0.0:
             vector[OPEN_K] += unit
             vector[OPEN_N] += sends
             if o:
                 vector[OPEN_S] += int(o * unit)
-                vector[OPEN_Q] += int(o * o / n * unit)
                 vector[AFTER_K] += unit
                 if s:
                     vector[AFTER_S] += responses
-                    vector[AFTER_Q] += int(s * s / o * unit)
 
 
 def new_cell(channel: str, at: int) -> Cell:

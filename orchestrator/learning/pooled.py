@@ -7,7 +7,7 @@ that all workers write to. Keys are made of a kind and names:
     cell   group, channel   evidence of all cells (`cells.WIDTH` places), then money: sends, responses, value of
                             responses, sum of its squares, consents lost, orders credited
     answer channel          responses by their delay in doubling minutes; then, per step of pressure, expected
-                            responses, and responses
+                            responses, and responses; then, per table of rates, three sums of the slope (`priors`)
     text   group, message   sends, responses of one message
 """
 
@@ -37,7 +37,8 @@ CELL_WIDTH = WIDTH + 6
 #: Places after the delays.
 EXPECTED = DELAYS
 CAME = DELAYS + PRESSURES
-ANSWER_WIDTH = DELAYS + 2 * PRESSURES
+SLOPES = DELAYS + 2 * PRESSURES
+ANSWER_WIDTH = SLOPES + 9
 #: Squares of money are kept coarser, so that a billion orders fit 64 bits.
 SQUARE_UNIT = 100
 #: One order's credit is bounded: a slip of the decimal point must not rule the choices of a year.

@@ -1,15 +1,19 @@
 """What is believed of a customer before her own answers: priors from the pooled sums, by streaming empirical Bayes.
 
-For one table (responses given sends, opens given sends, responses given opens) and one channel let K be the number of
-cells, N their trials, S their successes and Q the sum of successes² / trials. The rate of a customer is taken to be
-Beta(m κ, (1-m) κ). With ρ = 1/(κ+1), a beta-binomial cell of n trials has E[s²/n] = n m² + m (1-m) (1 + (n-1) ρ), so
+There are three tables of rates for each channel: responses given sends, opens given sends, responses given opens. The
+rate of a customer is taken to be Beta(m κ, (1-m) κ). The mean m is pooled, trials N and successes S, and shrunk step by
+step: start value → channel over all → the label that tells most → the combination of labels.
 
-    m = S / N,   ρ = ((Q - N m²) / (m (1-m)) - K) / (N - K),   κ = (1-ρ) / ρ, kept within 2 … 200
+How strong the prior is, κ, cannot be read off the spread of the customers' counts (the method of moments for the
+beta-binomial): the policy sends more to who answered, which bends the counts so far that the customers look alike. What
+no policy can bend is the next answer given the past. With a customer's past n trials and s successes let
+x = (s - n m) / (κ₀ + n), κ₀ the reference; her next answer y has E[y - m] = (κ₀ + n) / (κ + n) · x. So the slope of
+y - m on x, Σ x (y - m) / Σ x², a martingale estimate under any policy that looks only backwards, tells κ:
 
-(method of moments for the beta-binomial, Kleinman 1973; four sums that change in O(1) when one cell changes). The mean
-is shrunk step by step: start value → channel over all → the label that tells most → the combination of labels. So is ρ:
-its standard error is about one over the root of the number of pairs of trials within cells, whatever the rate, which
-gives the pseudo-trials it is shrunk with.
+    κ = (κ₀ + n̄) / slope - n̄,   n̄ = Σ n x² / Σ x²
+
+Its sums change in O(1): Σ x², Σ n x² and -Σ m x at a send, Σ x at an answer. Recent behaviour is what it is fitted to,
+so customers who drift weaken their own past by it.
 
 A prior says how unsure its own mean is. That doubt is shared by all customers of a group and shrinks with all their
 answers, so exploring it is cheap: the policy draws from all of it, and from only a part of the doubt about one
@@ -36,6 +40,7 @@ from orchestrator.learning.pooled import (
     RESPONSES,
     SENDS,
     SEPARATOR,
+    SLOPES,
     SQUARE_UNIT,
     SQUARES,
     VALUE,
@@ -52,9 +57,9 @@ _START_UNKNOWN = (0.05, 0.30, 0.15)
 #: Pseudo-trials: start value against the channel, and the channel against a group.
 _WEIGHT_START = 60.0
 _WEIGHT_ABOVE = 30.0
-_START_SPREAD = 1.0 / 17.0
-#: Pairs of trials after which an estimate of ρ counts as much as what is believed above (a spread of 0.05 in ρ).
-_PAIRS = 400.0
+#: The strength against which the slope is measured, and how unsure the slope is at the start (standard deviation).
+REFERENCE_STRENGTH = 16.0
+_SLOPE_SPREAD = 0.5
 _LEAST_STRENGTH, _MOST_STRENGTH = 2.0, 200.0
 #: How far values of a response differ between channels and groups, as a share of their mean.
 _VALUE_SPREAD = 0.3
@@ -67,9 +72,9 @@ _DELAY_STEPS = range(1, 13)
 _PRESSURE_WEIGHT = 100.0
 
 _TABLES = (
-    (cells.K, cells.N, cells.S, cells.Q),
-    (cells.OPEN_K, cells.OPEN_N, cells.OPEN_S, cells.OPEN_Q),
-    (cells.AFTER_K, cells.OPEN_S, cells.AFTER_S, cells.AFTER_Q),
+    (cells.K, cells.N, cells.S),
+    (cells.OPEN_K, cells.OPEN_N, cells.OPEN_S),
+    (cells.AFTER_K, cells.OPEN_S, cells.AFTER_S),
 )
 _NO_ONE: Sequence[int] = (0,) * CELL_WIDTH
 _NO_ANSWERS: Sequence[int] = (0,) * ANSWER_WIDTH
@@ -90,6 +95,11 @@ class RatePrior:
     @property
     def b(self) -> float:
         return (1.0 - self.mean) * self.strength
+
+
+def lean(prior: RatePrior, trials: float, successes: float) -> int:
+    """How far a customer's own answers pull her rate from the prior mean, at the reference strength, in thousandths."""
+    return round(1000.0 * (successes - trials * prior.mean) / (REFERENCE_STRENGTH + trials))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +160,7 @@ class Priors:
     def _compute(self, group: str, channel: str, start_value: float) -> Belief:
         path = self._path(group)
         start = _START.get(channel, _START_UNKNOWN)
-        rates = [self._rate(path, channel, places, mean) for places, mean in zip(_TABLES, start, strict=True)]
+        rates = [self._rate(path, channel, table, start[table]) for table in range(3)]
         value, doubt = self._value(path, channel, start_value)
         return Belief(rates[0], rates[1], rates[2], value, self._hazard(path, channel), doubt)
 
@@ -174,19 +184,32 @@ class Priors:
             far += (own - everybody) ** 2 / (everybody * (1.0 - everybody))
         return far
 
-    def _rate(self, path: Sequence[str], channel: str, places: tuple[int, int, int, int], mean: float) -> RatePrior:
-        weight, spread, variance = _WEIGHT_START, _START_SPREAD, 0.0
+    def _rate(self, path: Sequence[str], channel: str, table: int, mean: float) -> RatePrior:
+        places = _TABLES[table]
+        strength = self._strength(channel, table, mean)
+        weight, variance = _WEIGHT_START, 0.0
         for name in path:
             vector = self._of(name, channel)
             mean = _mean(vector, places, mean, weight)
-            spread = _spread(vector, places, spread)
             count, trials = vector[places[0]] / UNIT, vector[places[1]] / UNIT
             # Trials of one customer repeat each other.
-            alike = 1.0 + spread * max(0.0, trials / count - 1.0) if count > 0.0 else 1.0
+            alike = 1.0 + max(0.0, trials / count - 1.0) / (strength + 1.0) if count > 0.0 else 1.0
             variance = mean * (1.0 - mean) / (trials / alike + weight)
             weight = _WEIGHT_ABOVE
-        strength = min(_MOST_STRENGTH, max(_LEAST_STRENGTH, (1.0 - spread) / spread))
         return RatePrior(mean, strength, variance)
+
+    def _strength(self, channel: str, table: int, start: float) -> float:
+        """κ of a channel from the slope of its table, which is 1 at the reference until something is known."""
+        squares, products, trials = (
+            by / UNIT for by in self.snapshot.sums.get(answer_key(channel), _NO_ANSWERS)[SLOPES + 3 * table :][:3]
+        )
+        mean = _mean(self._of("", channel), _TABLES[table], start, _WEIGHT_START)
+        weight = mean * (1.0 - mean) / _SLOPE_SPREAD**2
+        slope = (products + weight) / (squares + weight)
+        sends = (trials + weight) / (squares + weight)
+        if slope <= 0.0:
+            return _MOST_STRENGTH
+        return min(_MOST_STRENGTH, max(_LEAST_STRENGTH, (REFERENCE_STRENGTH + sends) / slope - sends))
 
     def _value(self, path: Sequence[str], channel: str, start_value: float) -> tuple[float, float]:
         everything = [0] * CELL_WIDTH
@@ -242,7 +265,7 @@ class Priors:
         if factors is None:
             vector = self.snapshot.sums.get(answer_key(channel), _NO_ANSWERS)
             expected = [by / UNIT for by in vector[EXPECTED:CAME]]
-            came = [by / UNIT for by in vector[CAME:]]
+            came = [by / UNIT for by in vector[CAME:SLOPES]]
             level = sum(came) / sum(expected) if sum(came) > 0.0 and sum(expected) > 0.0 else 1.0
             factors = self._rested[channel] = tuple(
                 min(2.0, max(0.2, (c / level + _PRESSURE_WEIGHT) / (e + _PRESSURE_WEIGHT)))
@@ -257,19 +280,6 @@ class Priors:
         return own[0] / UNIT, own[1] / UNIT, everybody[0] / UNIT, everybody[1] / UNIT
 
 
-def _mean(vector: Sequence[int], places: tuple[int, int, int, int], above: float, weight: float) -> float:
-    _, n, s, _ = places
+def _mean(vector: Sequence[int], places: tuple[int, int, int], above: float, weight: float) -> float:
+    _, n, s = places
     return (vector[s] / UNIT + weight * above) / (vector[n] / UNIT + weight)
-
-
-def _spread(vector: Sequence[int], places: tuple[int, int, int, int], above: float) -> float:
-    """ρ of the cells, shrunk to what is believed above."""
-    count, trials, successes, squares = (vector[place] / UNIT for place in places)
-    beyond = trials - count
-    if beyond <= 0.0 or successes <= 0.0 or successes >= trials:
-        return above
-    mean = successes / trials
-    excess = (squares - trials * mean * mean) / (mean * (1.0 - mean)) - count
-    weight = 2.0 * _PAIRS * count / trials
-    spread = (excess + weight * above) / (beyond + weight)
-    return min(1.0 / (1.0 + _LEAST_STRENGTH), max(1.0 / (1.0 + _MOST_STRENGTH), spread))

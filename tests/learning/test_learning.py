@@ -13,6 +13,7 @@ from orchestrator.engine.decision import Decision
 from orchestrator.errors import OrchestratorError
 from orchestrator.language.journeys import compile_program
 from orchestrator.learning.choice import Situation
+from orchestrator.learning.pooled import VALUE
 from orchestrator.testing.simulation import Send, Simulation
 
 
@@ -211,7 +212,7 @@ def test_a_purchase_a_day_after_the_response_is_not_credited() -> None:
     assert send is not None
     publish(sim, "message_clicked", "ada", at(hours=1), send_id=send.send_id)
     publish(sim, "purchase", "ada", at(hours=26), order_id="o", total=80)
-    assert all(vector[13] == 0 for key, vector in sim.snapshot().sums.items() if key.startswith("cell"))
+    assert all(vector[VALUE] == 0 for key, vector in sim.snapshot().sums.items() if key.startswith("cell"))
 
 
 def test_a_channel_that_loses_consents_is_avoided() -> None:
