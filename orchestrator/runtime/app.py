@@ -327,12 +327,14 @@ async def run_worker(
     stop: asyncio.Event,
     *,
     excused: Callable[[], bool] = lambda: False,
+    commits: Callable[[int], int] = lambda partition: 0,
     on_stuck: Callable[[], object] = die,
 ) -> None:
     """Read the events topic as a member of the group, until `stop` is set.
 
     Each partition the group gives us is acquired, applied batch by batch, and released. Waits for a broker that is not
-    up yet. `excused` tells the watchdog that the owner waits for something it knows to be away (Redis).
+    up yet. `excused` tells the watchdog that the owner waits for something it knows to be away (Redis); `commits`
+    counts a partition's commits, which are progress even where one record takes long.
 
     Raises what `apply` or `acquire` raised beyond Fenced and DependencyUnreachable, and PartitionCountChanged when the
     topic has another number of partitions than the settings say. The caller ends the process: the state is safe,
@@ -353,6 +355,7 @@ async def run_worker(
         positions=lambda: lanes.positions,
         ends=lambda partitions: asyncio.run(_ends(settings, partitions)),
         excused=excused,
+        commits=commits,
         die=on_stuck,
     )
     watchdog.start()

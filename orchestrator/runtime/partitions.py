@@ -81,6 +81,11 @@ class Partitions:
         """The partitions this process holds now."""
         return sorted(self._owned)
 
+    def commits(self, partition: int) -> int:
+        """How often a partition was ever committed; 0 while it is not ours."""
+        owned = self._owned.get(partition)
+        return owned.position.seq if owned else 0
+
     def position(self, partition: int) -> Position | None:
         """Where an owned partition stands after its last commit."""
         owned = self._owned.get(partition)

@@ -33,11 +33,12 @@ def die() -> NoReturn:
 
 
 class Watchdog:
-    """Calls `die` when a partition had lag and the same position for `limit` seconds.
+    """Calls `die` when a partition had lag, the same position and no commit for `limit` seconds.
 
     `positions` gives the next offset to apply of each owned partition (a number, or what else names it); `ends` the
     ends of the log, or raises DependencyUnreachable: while Kafka is away nobody is stuck. `excused` tells that the
-    process waits for something else it knows to be away; that time does not count either.
+    process waits for something else it knows to be away; that time does not count either. `commits` counts a
+    partition's commits: a tick with very many timers moves no position for a while, but it gets on.
     """
 
     def __init__(
@@ -47,16 +48,18 @@ class Watchdog:
         positions: Callable[[], Mapping[Any, int]],
         ends: Callable[[Iterable[Any]], Mapping[Any, int]],
         excused: Callable[[], bool] = lambda: False,
+        commits: Callable[[Any], int] = lambda partition: 0,
         die: Callable[[], object] = die,
     ) -> None:
         self._limit = limit
         self._positions = positions
         self._ends = ends
         self._excused = excused
+        self._commits = commits
         self._die = die
         self._over = threading.Event()
-        #: partition → its position, and since when it has been there.
-        self._seen: dict[Any, tuple[int, float]] = {}
+        #: partition → its position and commits, and since when they have been the same.
+        self._seen: dict[Any, tuple[tuple[int, int], float]] = {}
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> None:
@@ -79,11 +82,12 @@ class Watchdog:
 
     def _stuck(self, now: float) -> dict[Any, str]:
         positions = dict(self._positions())
+        marks = {partition: (position, self._commits(partition)) for partition, position in positions.items()}
         self._seen = {
             partition: self._seen[partition]
-            if partition in self._seen and self._seen[partition][0] == position
-            else (position, now)
-            for partition, position in positions.items()
+            if partition in self._seen and self._seen[partition][0] == mark
+            else (mark, now)
+            for partition, mark in marks.items()
         }
         late = [partition for partition, (_, since) in self._seen.items() if now - since >= self._limit]
         if not late:
@@ -99,5 +103,5 @@ class Watchdog:
                 stuck[partition] = f"at {positions[partition]} of {ends[partition]}"
             else:
                 # Nothing to do, or nobody knows: count anew from here.
-                self._seen[partition] = (positions[partition], now)
+                self._seen[partition] = (marks[partition], now)
         return stuck

@@ -72,7 +72,7 @@ async def serve_worker(settings: Settings, stop: asyncio.Event) -> None:
             asyncio.create_task(beat(client, "worker", clock, done)),
         ]
         try:
-            await run_worker(settings, partitions, stop, excused=partitions.redis_away)
+            await run_worker(settings, partitions, stop, excused=partitions.redis_away, commits=partitions.commits)
         finally:
             done.set()
             await asyncio.gather(*helpers, return_exceptions=True)
