@@ -50,7 +50,7 @@ def list_(folder: Folder = None, as_json: Json = False) -> None:
             "status": journey.status,
             "priority": journey.priority,
             "owner": journey.owner,
-            "trigger": journey.trigger.match.type,
+            "trigger": journey.trigger.text,
             "version": journey.version,
         }
         for journey in program.journeys.values()

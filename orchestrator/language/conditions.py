@@ -56,6 +56,10 @@ FUNCTIONS = {
 }
 
 
+#: Names whose value changes by the mere passing of time.
+TIMED_NAMES = frozenset({("customer", "days_since_order")})
+
+
 class ConditionFault(ValueError):
     """A condition that does not compile. `key` is the line of a mapping, `offset` the place in an expression."""
 
@@ -152,8 +156,22 @@ def _literal(text: str) -> object:
     return number if number is not None else {"true": True, "false": False}.get(text, text)
 
 
-def _words(value: str) -> tuple[Test, str]:
-    """The test a text stands for, and its canonical words."""
+def _kind(value: object) -> str:
+    """What a written value asks of the thing it is compared with: `text`, `number` or `flag`."""
+    if isinstance(value, bool):
+        return "flag"
+    return "number" if isinstance(value, int | float) else "text"
+
+
+def _asked(values: Iterable[object]) -> tuple[str, tuple[str, ...]]:
+    """The one kind of several values ("" when they differ), and the texts among them."""
+    items = tuple(values)
+    kinds = {_kind(item) for item in items}
+    return kinds.pop() if len(kinds) == 1 else "", tuple(item for item in items if isinstance(item, str))
+
+
+def _words(value: str) -> tuple[Test, str, str, tuple[str, ...]]:
+    """The test a text stands for, its canonical words, the kind it asks for, and the texts it compares with."""
     text = " ".join(value.split())
     for words, compare in _LIMITS.items():
         if text == words or text.startswith(words + " "):
@@ -161,7 +179,7 @@ def _words(value: str) -> tuple[Test, str]:
             limit = _to_number(rest)
             if limit is None:
                 raise ConditionFault(f"{quoted(value)} has no number after '{words}'", f"write '{words} 5'")
-            return _present(_compared(compare, limit)), f"{words} {limit!r}"
+            return _present(_compared(compare, limit)), f"{words} {limit!r}", "number", ()
     if text == "between" or text.startswith("between "):
         low_text, _, high_text = text[len("between ") :].partition(" and ")
         low, high = _to_number(low_text), _to_number(high_text)
@@ -169,7 +187,7 @@ def _words(value: str) -> tuple[Test, str]:
             raise ConditionFault(f"{quoted(value)} is not a range", "write 'between 2 and 5'")
         if low > high:
             raise ConditionFault(f"{quoted(value)} is empty", f"write 'between {high} and {low}'")
-        return _present(_between(low, high)), f"between {low!r} and {high!r}"
+        return _present(_between(low, high)), f"between {low!r} and {high!r}", "number", ()
     if text == "not" or text.startswith("not "):
         rest = text[4:].strip()
         if not rest:
@@ -179,7 +197,7 @@ def _words(value: str) -> tuple[Test, str]:
                 f"{quoted(value)} turns a range around", "say it directly: 'under 5' instead of 'not at least 5'"
             )
         expected = _literal(rest)
-        return _none(_is(expected)), f"not {expected!r}"
+        return _none(_is(expected)), f"not {expected!r}", *_asked((expected,))
     if text[:1] in "<>=!" and text[:1]:
         raise ConditionFault(f"{quoted(value)} is written in signs", "use words: over 50, at least 3, under 5, not x")
     first, _, rest = text.partition(" ")
@@ -191,7 +209,7 @@ def _words(value: str) -> tuple[Test, str]:
             f"unknown words {quoted(value)} — did you mean '{proper}'?",
             "use at least, over, at most, under, between … and …, not",
         )
-    return _present(_is(value)), repr(value)
+    return _present(_is(value)), repr(value), "text", (value,)
 
 
 def _no_null(value: object, index: int | None = None) -> None:
@@ -200,7 +218,7 @@ def _no_null(value: object, index: int | None = None) -> None:
         raise ConditionFault("a condition without a value", fix, index=index)
 
 
-def _test(value: object) -> tuple[Test, str]:
+def _test(value: object) -> tuple[Test, str, str, tuple[str, ...]]:
     _no_null(value)
     if isinstance(value, str):
         return _words(value)
@@ -213,10 +231,10 @@ def _test(value: object) -> tuple[Test, str]:
             _no_null(item, index)
             if isinstance(item, list | dict):
                 raise ConditionFault("a list holds plain values only", "write [PL, DE]", index=index)
-        return _present(_any_of(value)), f"any of {sorted(map(repr, value))}"
+        return _present(_any_of(value)), f"any of {sorted(map(repr, value))}", *_asked(value)
     if isinstance(value, dict):
         raise ConditionFault("a condition has one level", "write 'product.category: coffee', with a dot")
-    return _present(_is(value)), repr(value)
+    return _present(_is(value)), repr(value), *_asked((value,))
 
 
 def _readable(value: object) -> str:
@@ -245,6 +263,7 @@ def compile_mapping(lines: Mapping[str, object]) -> Condition:
         raise ConditionFault(f"more than {MAX_LINES} lines", "use an attribute or a segment label instead")
     tests: list[tuple[Name, Test]] = []
     meanings = []
+    asks = []
     for key, value in lines.items():
         try:
             name = parse_name(key)
@@ -252,17 +271,20 @@ def compile_mapping(lines: Mapping[str, object]) -> Condition:
             fault.key, fault.at_key = key, True
             raise
         try:
-            test, meaning = _test(value)
+            test, meaning, kind, texts = _test(value)
         except ConditionFault as fault:
             fault.key = key
             raise
         tests.append((name, test))
         meanings.append(f"{key}: {meaning}")
+        asks.append((name, kind, texts))
     return Condition(
         text=", ".join(f"{key}: {_readable(value)}" for key, value in lines.items()),
         holds=_all(tests),
         names=frozenset(name for name, _ in tests),
         meaning="all " + "; ".join(sorted(meanings)),
+        asks=tuple(asks),
+        timed=any(name in TIMED_NAMES for name, _ in tests),
     )
 
 
@@ -313,6 +335,9 @@ class _Expression:
 
     def __init__(self) -> None:
         self.names: set[Name] = set()
+        self.asks: list[tuple[Name, str, tuple[str, ...]]] = []
+        #: Whether a function of time is called.
+        self.timed = False
 
     def holds(self, node: ast.expr) -> Holds:
         """The closure for the truth of an expression."""
@@ -347,6 +372,7 @@ class _Expression:
 
     def link(self, op: ast.cmpop, left_node: ast.expr, right_node: ast.expr) -> Holds:
         left, right = self.value(left_node), self.value(right_node, as_list=isinstance(op, ast.In | ast.NotIn))
+        self.note(op, left_node, right_node)
         if isinstance(op, ast.Eq | ast.NotEq | ast.In | ast.NotIn):
             compare: Callable[[Any, Any], bool] = {
                 ast.Eq: _equal,
@@ -364,6 +390,17 @@ class _Expression:
             return a is not MISSING and b is not MISSING and compare(a, b)
 
         return holds
+
+    def note(self, op: ast.cmpop, left: ast.expr, right: ast.expr) -> None:
+        """Remember what a comparison with a written value asks of its name."""
+        for named, other in ((left, right), (right, left)):
+            if isinstance(named, ast.Attribute) and isinstance(other, ast.Constant) and other.value is not None:
+                ordered = type(op) in _COMPARISONS and not isinstance(other.value, str)
+                kind, texts = ("number", ()) if ordered else _asked((other.value,))
+                self.asks.append((_dotted(named), kind, texts))
+            elif isinstance(named, ast.Attribute) and isinstance(other, ast.List | ast.Tuple) and named is left:
+                values = [item.value for item in other.elts if isinstance(item, ast.Constant)]
+                self.asks.append((_dotted(named), *_asked(values)))
 
     def value(self, node: ast.expr, *, as_list: bool = False) -> Value:
         if isinstance(node, ast.Name | ast.Attribute):
@@ -433,6 +470,7 @@ class _Expression:
             )
         if node.keywords or not function.required <= len(node.args) <= len(function.arguments):
             raise _fault(node, f"'{name}' is called in another way", f"write {function.usage}")
+        self.timed = self.timed or "duration" in function.arguments[: len(node.args)]
         arguments = tuple(
             self.duration(arg, function.usage) if kind == "duration" else self.value(arg)
             for arg, kind in zip(node.args, function.arguments, strict=False)
@@ -452,6 +490,15 @@ class _Expression:
         except ValueError as error:
             raise _fault(node, *_split(str(error))) from None
         return lambda scope: ms
+
+
+def _dotted(node: ast.Attribute) -> Name:
+    parts: list[str] = []
+    inner: ast.expr = node
+    while isinstance(inner, ast.Attribute):
+        parts.append(inner.attr)
+        inner = inner.value
+    return (inner.id if isinstance(inner, ast.Name) else "", *reversed(parts))
 
 
 def _split(sentence: str) -> tuple[str, str]:
@@ -530,7 +577,12 @@ def compile_expression(text: str) -> Condition:
         fault.offset = lead + len(source.encode()[: fault.offset].decode(errors="ignore"))
         raise
     return Condition(
-        text=source, holds=holds, names=frozenset(compiler.names), meaning=f"expression {ast.unparse(tree)}"
+        text=source,
+        holds=holds,
+        names=frozenset(compiler.names),
+        meaning=f"expression {ast.unparse(tree)}",
+        asks=tuple(compiler.asks),
+        timed=compiler.timed or bool(TIMED_NAMES & compiler.names),
     )
 
 
@@ -548,4 +600,6 @@ def both(conditions: Iterable[Condition]) -> Condition:
         holds=lambda scope: all(test(scope) for test in tests),
         names=frozenset().union(*(part.names for part in parts)),
         meaning="both " + "; ".join(sorted(part.meaning for part in parts)),
+        asks=tuple(ask for part in parts for ask in part.asks),
+        timed=any(part.timed for part in parts),
     )

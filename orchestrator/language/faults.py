@@ -10,21 +10,20 @@ from pydantic_core import ErrorDetails
 from orchestrator.errors import Finding
 from orchestrator.language.findings import did_you_mean, listed, quoted, unknown
 from orchestrator.language.load import Document, Path
-from orchestrator.language.model import VERBS, CaseForm, EventForm, GoalForm, JourneyForm, TriggerForm, verbs_in
-
-#: Words of the whole language that this version does not have yet: a person who read about them gets a straight answer.
-LATER = {
-    "split": "arms of a test",
-    "set": "write a profile field",
-    "emit": "publish an event",
-    "repeat": "loops",
-    "at": "the hour of a send",
-    "rollout": "a limited launch",
-    "start": "customers who fit already at launch",
-    "missing": "triggers on absence",
-    "for": "triggers on absence",
-    "every": "triggers on a schedule",
-}
+from orchestrator.language.model import (
+    VERBS,
+    AbsenceForm,
+    ArmForm,
+    CaseForm,
+    EventForm,
+    GoalForm,
+    JourneyForm,
+    LoopForm,
+    RolloutForm,
+    ScheduleForm,
+    TriggerForm,
+    verbs_in,
+)
 
 #: What a missing key should be.
 _REQUIRED = {
@@ -35,6 +34,10 @@ _REQUIRED = {
     "up_to": "say how long to wait at most: up_to: 3d",
     "event": "name the event: event: purchase",
     "within": "say how long a success counts: within: 14d",
+    "for": "say how long: for: 60d, or for: 2x usual gap",
+    "arm": "give each arm a name: arm: no_offer",
+    "while": "say how long it goes on: while: {reply.intent: later}",
+    "at_most": "say how often at most: at_most: 3",
 }
 
 #: Where in a journey file which model stands; steps are found by their verb.
@@ -43,6 +46,17 @@ _FORMS: Mapping[str, type[BaseModel]] = {
     "goal": GoalForm,
     "exit_when": EventForm,
     "branch": CaseForm,
+    "split": ArmForm,
+    "repeat": LoopForm,
+    "rollout": RolloutForm,
+}
+
+#: Forms of the two unions by their tags.
+_TAGS: Mapping[str, type[BaseModel]] = {
+    **{f"<{verb}>": model for verb, model in VERBS.items()},
+    "<trigger event>": TriggerForm,
+    "<trigger missing>": AbsenceForm,
+    "<trigger every>": ScheduleForm,
 }
 
 
@@ -57,7 +71,7 @@ def _form_at(
     for part in reversed(loc):
         if isinstance(part, str):
             if part.startswith("<"):
-                return VERBS[part.strip("<>")]
+                return _TAGS[part]
             if part in forms:
                 return forms[part]
     return root
@@ -81,10 +95,6 @@ def findings(
         for details in errors
         if details["type"] == "extra_forbidden"
     }
-    # A trigger on absence or on a schedule names no event.
-    meant |= {
-        ("trigger", "event") for details in errors if details["loc"] in (("trigger", "missing"), ("trigger", "every"))
-    }
     for details in errors:
         if details["type"] != "missing" or details["loc"] not in meant:
             yield _finding(details, document, root, forms, required)
@@ -105,10 +115,6 @@ def _finding(
         return document.finding(path, str(context["message"]), str(context["fix"]))
     if kind == "extra_forbidden":
         key = str(path[-1])
-        if key in LATER:
-            return document.finding(
-                path, f"'{key}' ({LATER[key]}) is not known to this version", "leave it away for now", key=True
-            )
         known = keys_of(_form_at(loc[:-1], root, forms))
         return document.finding(path, unknown("key", key, known), f"known here: {', '.join(known)}", key=True)
     if kind == "missing":
@@ -153,11 +159,6 @@ def _step_finding(document: Document, path: Path, step: object) -> Finding:
             "start a new line with '- ' for the second",
             key=True,
         )
-    for key in step:
-        if key in LATER:
-            return document.finding(
-                (*path, key), f"'{key}' ({LATER[key]}) is not known to this version", "leave it away for now", key=True
-            )
     options = {key for model in VERBS.values() for key in keys_of(model)} - set(VERBS)
     odd = next((key for key in step if key not in options), None)
     if odd is None:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from orchestrator.errors import Finding, JourneysInvalid
 from orchestrator.language.compile import Context, compile_journey, parse
 from orchestrator.language.findings import Findings, quoted
 from orchestrator.language.load import Document, load
 from orchestrator.language.messages import ParsedMessage, check_reads, name_of, parse_message
-from orchestrator.language.model import NAME, BranchForm, JourneyForm, SendForm, StepForm
+from orchestrator.language.model import NAME, BranchForm, JourneyForm, RepeatForm, SendForm, SplitForm, StepForm
 from orchestrator.language.policy import DEFAULT, parse_policy
 from orchestrator.language.policy import FILE as POLICY_FILE
-from orchestrator.language.program import Journey, Program
+from orchestrator.language.program import Absence, Journey, Program, Segment, Stage, Trigger
+from orchestrator.language.stages import SEGMENTS_FILE, STAGES_FILE, parse_segments, parse_stages
 
 MESSAGES = "messages/"
 
@@ -37,6 +39,14 @@ def check_program(files: Mapping[str, str]) -> tuple[Program | None, tuple[Findi
     policy = DEFAULT
     if POLICY_FILE in files:
         policy, faults = parse_policy(load(POLICY_FILE, files[POLICY_FILE]))
+        found.extend(faults)
+    stages: tuple[Stage, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    if STAGES_FILE in files:
+        stages, faults = parse_stages(load(STAGES_FILE, files[STAGES_FILE]))
+        found.extend(faults)
+    if SEGMENTS_FILE in files:
+        segments, faults = parse_segments(load(SEGMENTS_FILE, files[SEGMENTS_FILE]))
         found.extend(faults)
     messages: dict[str, ParsedMessage] = {}
     for file in sorted(name for name in files if name.startswith(MESSAGES) and name.endswith(".md")):
@@ -75,6 +85,10 @@ def check_program(files: Mapping[str, str]) -> tuple[Program | None, tuple[Findi
             messages=templates,
             policy=policy,
             triggers=triggers_of(journeys),
+            watchers=watchers_of(journeys),
+            absences=absences_of(journeys),
+            stages=stages,
+            segments=segments,
         ),
         findings,
     )
@@ -82,7 +96,7 @@ def check_program(files: Mapping[str, str]) -> tuple[Program | None, tuple[Findi
 
 def _slug(file: str, found: Findings) -> str | None:
     """The journey's slug, or None for a file that is no journey."""
-    if file == POLICY_FILE or file.startswith(MESSAGES):
+    if file in (POLICY_FILE, STAGES_FILE, SEGMENTS_FILE) or file.startswith(MESSAGES):
         if file.startswith(MESSAGES) and not file.endswith(".md"):
             found.add(Finding(file, 1, 1, "messages are Markdown files", "name it messages/<name>.md"))
         return None
@@ -91,7 +105,13 @@ def _slug(file: str, found: Findings) -> str | None:
         found.add(Finding(file, 1, 1, "a journey in a folder of its own", "put it beside the other journeys"))
     elif file.startswith("_"):
         found.add(
-            Finding(file, 1, 1, f"{quoted(file)} is not known to this version", f"only {POLICY_FILE} may start with _")
+            Finding(
+                file,
+                1,
+                1,
+                f"{quoted(file)} is not known to this version",
+                f"only {POLICY_FILE}, {STAGES_FILE} and {SEGMENTS_FILE} start with _",
+            )
         )
     elif slug == file or not NAME.fullmatch(slug):
         found.add(
@@ -120,20 +140,59 @@ def _given(forms: Iterable[JourneyForm]) -> dict[str, frozenset[str]]:
         elif isinstance(step, BranchForm):
             for case in step.branch:
                 left += [*(case.then or ()), *(case.else_ or ())]
+        elif isinstance(step, SplitForm):
+            left += [one for arm in step.split for one in arm.then or ()]
+        elif isinstance(step, RepeatForm):
+            left += step.repeat.steps
     return given
 
 
+_LIVE = frozenset({"live"})
+
+
 def triggers_of(
-    journeys: Mapping[str, Journey], statuses: frozenset[str] = frozenset({"live"})
+    journeys: Mapping[str, Journey], statuses: frozenset[str] = _LIVE
 ) -> dict[str, tuple[Journey, ...]]:
-    """Journeys of these statuses per event type, the most important first, then by name."""
-    order = sorted(journeys.values(), key=lambda journey: (-journey.priority, journey.slug))
+    """Journeys of these statuses per event type that starts them, the most important first, then by name."""
     triggers: dict[str, tuple[Journey, ...]] = {}
-    for journey in order:
-        if journey.status in statuses:
+    for journey in _ranked(journeys, statuses):
+        if isinstance(journey.trigger, Trigger):
             event = journey.trigger.match.type
             triggers[event] = (*triggers.get(event, ()), journey)
     return triggers
+
+
+def watchers_of(journeys: Mapping[str, Journey], statuses: frozenset[str] = _LIVE) -> tuple[Journey, ...]:
+    """Journeys of these statuses that no event starts: by an absence or by the clock."""
+    return tuple(journey for journey in _ranked(journeys, statuses) if not isinstance(journey.trigger, Trigger))
+
+
+def absences_of(
+    journeys: Mapping[str, Journey], statuses: frozenset[str] = _LIVE
+) -> dict[str, tuple[Journey, ...]]:
+    """Journeys of these statuses per event type whose absence starts them."""
+    absences: dict[str, tuple[Journey, ...]] = {}
+    for journey in watchers_of(journeys, statuses):
+        if isinstance(journey.trigger, Absence):
+            event = journey.trigger.event
+            absences[event] = (*absences.get(event, ()), journey)
+    return absences
+
+
+def _ranked(journeys: Mapping[str, Journey], statuses: frozenset[str]) -> list[Journey]:
+    order = sorted(journeys.values(), key=lambda journey: (-journey.priority, journey.slug))
+    return [journey for journey in order if journey.status in statuses]
+
+
+def with_drafts(program: Program) -> Program:
+    """The program with its drafts live: for trying them out."""
+    statuses = frozenset({"live", "draft"})
+    return replace(
+        program,
+        triggers=triggers_of(program.journeys, statuses),
+        watchers=watchers_of(program.journeys, statuses),
+        absences=absences_of(program.journeys, statuses),
+    )
 
 
 def program_body(files: Mapping[str, str]) -> bytes:

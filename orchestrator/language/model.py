@@ -14,9 +14,22 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from orchestrator.contracts.messages import OnUnknown
-from orchestrator.language.durations import parse_cap, parse_duration, parse_share, parse_window
+from orchestrator.language.durations import parse_cap, parse_share, parse_window
 from orchestrator.language.findings import quoted
-from orchestrator.language.program import Cap, QuietHours, Reentry
+from orchestrator.language.moments import (
+    Moment,
+    Span,
+    parse_budget,
+    parse_day,
+    parse_every,
+    parse_moment,
+    parse_reentry,
+    parse_send_at,
+    parse_span,
+    parse_start,
+    positive,
+)
+from orchestrator.language.program import Cap, Clock, QuietHours, Reentry, Start
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 EVENT = re.compile(r"[a-z][a-z0-9_]{0,63}(\.v[0-9]+)?", re.ASCII)
@@ -100,44 +113,14 @@ def _dotted_list(value: object) -> tuple[tuple[str, ...], ...]:
     return tuple(_dotted(item) for item in (value if isinstance(value, list) else [value]))
 
 
-def _positive(value: object) -> int:
-    ms = parse_duration(value)
-    if ms == 0:
-        raise ValueError(f"{quoted(value)} is no time at all: write 3d, 12h, 45m or 2w")
-    return ms
-
-
-def _reentry(value: object) -> Reentry:
-    if value in ("never", "always"):
-        return Reentry("never" if value == "never" else "always")
-    if isinstance(value, str) and value.startswith("after "):
-        return Reentry("after", _positive(value.removeprefix("after ")))
-    if value == "restart" or (isinstance(value, str) and value.startswith("per ")):
-        raise ValueError(f"reentry {quoted(value)} is not known to this version: write never, always or after 14d")
-    raise ValueError(f"{quoted(value)} is not a reentry: write never, always or after 14d")
-
-
-def _wait_until(value: object) -> int:
-    """The offset to `next_due` in ms; negative means before."""
-    text = " ".join(value.split()) if isinstance(value, str) else ""
-    if text == "at next_due":
-        return 0
-    match = re.fullmatch(r"(.+) (before|after) (\S+)", text)
-    if match is None:
-        raise ValueError(f"{quoted(value)} is not a moment this version knows: write 3d before next_due")
-    ms = parse_duration(match[1])
-    if match[3] != "next_due":
-        raise ValueError(f"unknown moment {quoted(match[3])}: write 3d before next_due")
-    return -ms if match[2] == "before" else ms
-
-
 def _title(value: object) -> str:
     if isinstance(value, str) and 0 < len(value.strip()) <= 120 and value.isprintable():
         return value.strip()
     raise ValueError(f"{quoted(value)} is not a name: write a short text in one line")
 
 
-def _literals(value: object) -> dict[str, object]:
+def _values(value: object) -> dict[str, object]:
+    """Names and plain values; a dotted value is a reference, looked up later."""
     if not isinstance(value, dict) or not value:
         raise ValueError(f"{quoted(value)} is not a list of values: write {{code: SHIPFREE}}")
     for key, item in value.items():
@@ -148,7 +131,24 @@ def _literals(value: object) -> dict[str, object]:
     return dict(value)
 
 
-Duration = Annotated[int, words(_positive)]
+def _fields(value: object) -> dict[tuple[str, ...], object]:
+    """What `set` writes: customer fields and their values; null removes one."""
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"{quoted(value)} is not a list of fields: write {{customer.lifecycle: dormant}}")
+    fields: dict[tuple[str, ...], object] = {}
+    for key, item in value.items():
+        name = _dotted(key)
+        if name[0] != "customer":
+            raise ValueError(f"{quoted(key)} cannot be set: only fields of the customer can, such as customer.lifecycle")
+        if len(name) > 4:
+            raise ValueError(f"{quoted(key)} is too deep: write a name such as customer.lifecycle")
+        if isinstance(item, list | dict):
+            raise ValueError(f"the value of {quoted(key)} is not a text or number: write {key}: dormant")
+        fields[name[1:]] = item
+    return fields
+
+
+Duration = Annotated[int, words(positive)]
 Share = Annotated[float, words(parse_share)]
 CapPhrase = Annotated[Cap, words(lambda value: Cap(*parse_cap(value)))]
 Window = Annotated[QuietHours, words(lambda value: QuietHours(*parse_window(value)))]
@@ -157,6 +157,7 @@ EventNames = Annotated[tuple[str, ...], words(_events)]
 FieldName = Annotated[tuple[str, ...], words(_dotted)]
 FieldNames = Annotated[tuple[tuple[str, ...], ...], words(_dotted_list)]
 Title = Annotated[str, words(_title)]
+Values = Annotated[dict[str, object], words(_values)]
 #: A mapping, an expression, or a list of them; compiled with places later.
 ConditionForm = Any
 
@@ -185,6 +186,47 @@ class TriggerForm(Form):
     same: FieldName = ()
 
 
+class AbsenceForm(Form):
+    """What has not come for a time."""
+
+    missing: EventName
+    for_: Annotated[Span, words(parse_span)] = Field(alias="for")
+    where: ConditionForm = None
+
+
+class ScheduleForm(Form):
+    """A weekday and a time, or a time of every day, by the customer's own clock."""
+
+    every: Annotated[Clock, words(parse_every)]
+
+
+def _trigger_kind(value: object) -> str:
+    """The union's tag of a trigger. Without a clear word it is an event that is not named yet."""
+    if isinstance(value, dict) and "event" not in value:
+        for word in ("missing", "every"):
+            if word in value:
+                return f"<trigger {word}>"
+    return "<trigger event>"
+
+
+AnyTrigger = Annotated[
+    Annotated[TriggerForm, Tag("<trigger event>")]
+    | Annotated[AbsenceForm, Tag("<trigger missing>")]
+    | Annotated[ScheduleForm, Tag("<trigger every>")],
+    Discriminator(_trigger_kind),
+]
+
+
+class RolloutForm(Form):
+    """Limits of a proof of concept; deleting the line is the launch."""
+
+    share: Share | None = None
+    only: ConditionForm = None
+    channels: Annotated[tuple[str, ...], words(_one_or_more("channel", "email"))] = ()
+    until: Annotated[str, words(parse_day)] = ""
+    budget: Annotated[tuple[float, str] | None, words(parse_budget)] = None
+
+
 class GoalForm(Form):
     """The event that means success."""
 
@@ -205,23 +247,26 @@ class StepForm(Form):
 class SendForm(StepForm):
     send: Annotated[tuple[str, ...], words(_one_or_more("message", "refill_reminder"))]
     channel: Annotated[tuple[str, ...], words(_one_or_more("channel", "email"))] = ("auto",)
+    at: Annotated[tuple[str, int], words(parse_send_at)] = ("now", 0)
     expires: Duration = 172_800_000
-    with_: Annotated[dict[str, object], words(_literals)] = Field(default={}, alias="with")
+    with_: Values = Field(default={}, alias="with")
     on_unknown: OnUnknown | None = None
 
 
 class WaitForm(StepForm):
     wait: Duration
     after_last: EventName | None = None
+    same: FieldNames = ()
 
 
 class WaitUntilForm(StepForm):
-    wait_until: Annotated[int, words(_wait_until)]
+    wait_until: Annotated[Moment, words(parse_moment)]
 
 
 class WaitForForm(StepForm):
     wait_for: EventNames
     up_to: Duration
+    same: FieldNames = ()
 
 
 class CaseForm(Form):
@@ -236,8 +281,42 @@ class BranchForm(StepForm):
     branch: tuple[CaseForm, ...]
 
 
+class ArmForm(Form):
+    """One arm of a split, with its steps if it has any."""
+
+    arm: Annotated[str, words(_word("arm", "no_offer"))]
+    share: Share | None = None
+    then: tuple[Step, ...] | None = None
+
+
+class SplitForm(StepForm):
+    split: tuple[ArmForm, ...]
+
+
+class SetForm(StepForm):
+    set: Annotated[dict[tuple[str, ...], object], words(_fields)]
+
+
+class EmitForm(StepForm):
+    emit: EventName
+    with_: Values = Field(default={}, alias="with")
+    expires: Duration | None = None
+
+
 class ExitForm(StepForm):
     exit: Title
+
+
+class LoopForm(Form):
+    """The only loop: how long it goes on, how often at most, and what it does."""
+
+    while_: ConditionForm = Field(alias="while")
+    at_most: Annotated[int, Field(ge=1, le=50)]
+    steps: tuple[Step, ...]
+
+
+class RepeatForm(StepForm):
+    repeat: LoopForm
 
 
 #: verb → its model. The order is the one used in messages.
@@ -247,7 +326,11 @@ VERBS: dict[str, type[StepForm]] = {
     "wait_until": WaitUntilForm,
     "wait_for": WaitForForm,
     "branch": BranchForm,
+    "split": SplitForm,
+    "set": SetForm,
+    "emit": EmitForm,
     "exit": ExitForm,
+    "repeat": RepeatForm,
 }
 
 
@@ -268,7 +351,11 @@ Step = Annotated[
     | Annotated[WaitUntilForm, Tag("<wait_until>")]
     | Annotated[WaitForForm, Tag("<wait_for>")]
     | Annotated[BranchForm, Tag("<branch>")]
-    | Annotated[ExitForm, Tag("<exit>")],
+    | Annotated[SplitForm, Tag("<split>")]
+    | Annotated[SetForm, Tag("<set>")]
+    | Annotated[EmitForm, Tag("<emit>")]
+    | Annotated[ExitForm, Tag("<exit>")]
+    | Annotated[RepeatForm, Tag("<repeat>")],
     Discriminator(_verb),
 ]
 
@@ -278,22 +365,28 @@ class JourneyForm(Form):
 
     name: Title
     owner: Title
-    trigger: TriggerForm
+    trigger: AnyTrigger
     steps: tuple[Step, ...]
     status: Literal["draft", "live", "draining", "stopped"] = "draft"
     priority: Annotated[int, Field(ge=0, le=100)] = 50
     purpose: Literal["marketing", "service"] = "marketing"
     audience: ConditionForm = None
-    reentry: Annotated[Reentry, words(_reentry)] = Reentry()
+    reentry: Annotated[Reentry, words(parse_reentry)] = Reentry()
     goal: GoalForm | None = None
     exit_when: tuple[EventForm, ...] = ()
     holdout: Share = 0.0
     cap: CapPhrase | None = None
     quiet_hours: Window | None = None
+    rollout: RolloutForm | None = None
+    start: Annotated[Start, words(parse_start)] = Start()
 
 
 CaseForm.model_rebuild()
 BranchForm.model_rebuild()
+ArmForm.model_rebuild()
+SplitForm.model_rebuild()
+LoopForm.model_rebuild()
+RepeatForm.model_rebuild()
 JourneyForm.model_rebuild()
 
 
@@ -322,11 +415,17 @@ def _steps(steps: list[Any]) -> tuple[Any, ...]:
 
 
 def _step(step: Any) -> Any:
-    if not isinstance(step, dict) or not isinstance(step.get("branch"), list):
+    if not isinstance(step, dict):
         return step
-    cases = []
-    for case in step["branch"]:
-        if isinstance(case, dict):
-            case = {k: _steps(v) if k in ("then", "else") and isinstance(v, list) else v for k, v in case.items()}
-        cases.append(case)
-    return {**step, "branch": tuple(cases)}
+    for verb in ("branch", "split"):
+        if isinstance(step.get(verb), list):
+            step = {**step, verb: tuple(_nested(case, ("then", "else")) for case in step[verb])}
+    if isinstance(step.get("repeat"), dict):
+        step = {**step, "repeat": _nested(step["repeat"], ("steps",))}
+    return step
+
+
+def _nested(form: Any, keys: tuple[str, ...]) -> Any:
+    if not isinstance(form, dict):
+        return form
+    return {key: _steps(value) if key in keys and isinstance(value, list) else value for key, value in form.items()}

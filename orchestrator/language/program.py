@@ -47,6 +47,11 @@ class Condition:
     names: frozenset[tuple[str, ...]] = frozenset()
     #: Canonical form: equal for conditions that mean the same in other spacing or order of lines. Part of a version.
     meaning: str = ""
+    #: What each comparison with a written value asks of its name: (name, `number`, `text` or `flag`, texts it is
+    #: compared with). For checks against the event schemas at load.
+    asks: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = ()
+    #: True when it may change by the mere passing of time, such as `bought(category, '30d')`.
+    timed: bool = False
 
     def needs(self, root: str) -> bool:
         return any(name[0] == root for name in self.names)
@@ -63,6 +68,13 @@ class EventMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """A value that is looked up when a step is carried out: `reply.choice` in `set`, `emit` and `with`."""
+
+    name: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Trigger:
     """An event that starts a run; with `times`/`within` only when it came that often, counted per value of `same`."""
 
@@ -71,13 +83,74 @@ class Trigger:
     within: int = 0
     same: tuple[str, ...] = ()
 
+    @property
+    def text(self) -> str:
+        return self.match.type
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """An event that has not come for a time since it came last: `lasting` ms, or `gaps` times the customer's usual gap.
+
+    `response` means answers to our messages, on `channel` or any; it is missed only when `sent` messages went unanswered.
+    """
+
+    event: str
+    lasting: int = 0
+    gaps: float = 0.0
+    where: Condition | None = None
+    channel: str = ""
+    sent: int = 1
+
+    @property
+    def text(self) -> str:
+        return f"missing {self.event}"
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A time of the customer's own day, in minutes after midnight; on one weekday (0 = Monday) or on all (None)."""
+
+    minute: int
+    weekday: int | None = None
+
+    @property
+    def text(self) -> str:
+        day = "day" if self.weekday is None else WEEKDAYS[self.weekday]
+        return f"every {day} {self.minute // 60:02}:{self.minute % 60:02}"
+
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Whom a trigger on absence takes in when it goes live: only who comes to fit later, or also who fits already,
+    spread over days."""
+
+    existing: bool = False
+    per_day: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Reentry:
-    """`never`, `always` (after the last run ended), `after` a time since the last end."""
+    """`never`, `always` (after the last run ended), `after` a time since the last end, `restart` (a trigger while inside
+    ends the run and starts another), `per` (one run for each value of `key`, side by side)."""
 
-    mode: Literal["never", "always", "after"] = "never"
+    mode: Literal["never", "always", "after", "restart", "per"] = "never"
     after: int = 0
+    key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Limits of a proof of concept. `until` is the last day of it, in the policy's zone; `budget` in its currency."""
+
+    share: float = 1.0
+    only: Condition | None = None
+    channels: tuple[str, ...] = ()
+    until: str = ""
+    budget: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +190,12 @@ class Send:
     messages: tuple[str, ...]
     channels: tuple[str, ...] = ("auto",)
     expires: int = 172_800_000
+    #: Values for the template: texts and numbers, or references.
     literals: Mapping[str, object] = field(default_factory=dict)
     on_unknown: OnUnknown | None = None
+    #: `now`, `best` (the hour this customer answers), or `clock`: the next time her clock shows `minute`.
+    at: Literal["now", "best", "clock"] = "now"
+    minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +205,18 @@ class Wait:
     path: str
     duration: int
     after_last: str = ""
+    same: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class WaitUntil:
-    """A moment relative to a prediction: `next_due` plus `offset` (negative = before)."""
+    """A moment: `next_due` or the date at `name`, plus `offset` ms (negative = before); or the customer's `clock`."""
 
     path: str
-    anchor: Literal["next_due"]
-    offset: int
+    anchor: Literal["next_due", "name", "clock"]
+    offset: int = 0
+    name: tuple[str, ...] = ()
+    clock: Clock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +226,7 @@ class WaitFor:
     path: str
     events: tuple[str, ...]
     up_to: int
+    same: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +250,44 @@ class Exit:
     reason: str
 
 
-Instruction = Send | Wait | WaitUntil | WaitFor | Branch | Jump | Exit
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Go to the target of the customer's arm: (arm, share 0..1, target). Sticky for the customer and `name`."""
+
+    path: str
+    name: str
+    arms: tuple[tuple[str, float, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Write customer attributes: (path below `customer`, text, number or reference)."""
+
+    path: str
+    values: tuple[tuple[tuple[str, ...], object], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Publish an event about this customer; worth nothing `expires` ms later (0: never expires)."""
+
+    path: str
+    event: str
+    values: Mapping[str, object] = field(default_factory=dict)
+    expires: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The head of a loop: while `condition` holds and it was passed less than `at_most` times go on, else to `end`."""
+
+    path: str
+    condition: Condition
+    at_most: int
+    end: int
+
+
+Instruction = Send | Wait | WaitUntil | WaitFor | Branch | Jump | Exit | Split | Set | Emit | Repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +298,7 @@ class Journey:
     version: str
     name: str
     owner: str
-    trigger: Trigger
+    trigger: Trigger | Absence | Clock
     steps: tuple[Instruction, ...]
     status: Literal["draft", "live", "draining", "stopped"] = "draft"
     priority: int = 50
@@ -193,6 +311,27 @@ class Journey:
     holdout: float = 0.0
     cap: Cap | None = None
     quiet_hours: QuietHours | None = None
+    rollout: Rollout | None = None
+    start: Start = Start()
+    #: First words of the names it reads: what of the trigger's event a run must keep.
+    reads: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A lifecycle stage, from `_stages.yaml`: the first that fits is the customer's. Without both it fits everybody."""
+
+    name: str
+    condition: Condition | None = None
+    absence: Absence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A streaming segment, from `_segments.yaml`: who fits is inside."""
+
+    name: str
+    condition: Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,3 +414,8 @@ class Program:
     policy: Policy
     #: event type → live journeys it may start, in a fixed order.
     triggers: Mapping[str, tuple[Journey, ...]]
+    #: Live journeys that start by an absence or by the clock, in a fixed order, and those of an event type's absence.
+    watchers: tuple[Journey, ...] = ()
+    absences: Mapping[str, tuple[Journey, ...]] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
+    segments: tuple[Segment, ...] = ()

@@ -24,16 +24,13 @@ from orchestrator.engine.context import Context, Result
 from orchestrator.engine.decision import Decision
 from orchestrator.engine.state import Customer
 from orchestrator.engine.step import fire, step
-from orchestrator.language.journeys import triggers_of
+from orchestrator.language.journeys import with_drafts
 from orchestrator.language.program import Program
 from orchestrator.learning.policies import PolicyMaker
 from orchestrator.learning.pooled import Snapshot, add_all, evidence, merged, worth_a_snapshot
 from orchestrator.learning.priors import Priors
 from orchestrator.runtime.choice_policies import policy_makers
 from orchestrator.runtime.journey_files import load_program
-
-_RUN_HERE = frozenset({"live", "draft"})
-
 
 @dataclass(frozen=True, slots=True)
 class Send:
@@ -79,7 +76,7 @@ class Simulation:
         Shared beliefs are renewed as production does it, at most every `learn_every` of virtual time.
         """
         program = journeys if isinstance(journeys, Program) else load_program(Path(journeys))
-        self.program = replace(program, triggers=triggers_of(program.journeys, _RUN_HERE))
+        self.program = with_drafts(program)
         if choice:
             self.program = replace(self.program, policy=replace(self.program.policy, choice=choice))
         self._sums: dict[str, list[int]] = merged([priors.sums]) if priors else {}
