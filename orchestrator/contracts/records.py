@@ -35,6 +35,8 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     anonymous: bool = False
     #: `future`: the publisher's time lay too far ahead and was clamped.
     flags: tuple[str, ...] = ()
+    #: When it is worth nothing any more; 0: never. Journeys emit such events.
+    expires: int = 0
 
 
 _encoder = msgspec.json.Encoder()

@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.contracts.records import Event
 from orchestrator.engine import evidence
 from orchestrator.engine.context import Turn
+from orchestrator.engine.facts import understood
 from orchestrator.engine.scope import revenue_of
 from orchestrator.engine.state import DELIVERED, FAILED, SENT, OpenSend, Run
 from orchestrator.learning.cells import OPENS_SEEN
@@ -79,6 +80,7 @@ def _failed(turn: Turn, event: Event) -> None:
         return
     sent.rank = FAILED
     customer.contacts = [contact for contact in customer.contacts if contact.send_id != sent.send_id]
+    customer.unsent_on(sent.channel)
     if sent.counted:
         evidence.taken_back(turn, sent)
 
@@ -151,6 +153,7 @@ def _respond(turn: Turn, event: Event, sent: OpenSend | None, reply: dict[str, A
     if sent.answered or not _in_time(turn, event, sent):
         return
     sent.answered, sent.answered_at = True, event.time
+    turn.customer.answered_on(sent.channel)
     if sent.rank == FAILED or not sent.counted:
         return
     value = 0.0 if reply is None else turn.context.program.policy.reply_value
@@ -166,7 +169,7 @@ def _in_time(turn: Turn, event: Event, sent: OpenSend) -> bool:
 def _tell(run: Run, reply: dict[str, Any] | None) -> None:
     run.came["response"] = True
     if reply is not None:
-        run.came["reply"] = reply
+        run.came["reply"] = understood(reply)
 
 
 _HANDLERS = {

@@ -30,6 +30,11 @@ class Context:
     stale: Mapping[str, int] = field(default_factory=dict)
     #: Versions that runs still stand on but the program has replaced.
     older: Mapping[str, Journey] = field(default_factory=dict)
+    #: What journeys with a budget have spent in this partition so far.
+    spent: Mapping[str, float] = field(default_factory=dict)
+    #: Which partition this is, of how many: rates and budgets are divided evenly.
+    partition: int = 0
+    partitions: int = 1
     draws: Draws = field(default_factory=Draws)
     #: Makers of policies of choice by name: the built-in ones and those that add-ons bring.
     makers: Mapping[str, PolicyMaker] = field(default_factory=lambda: BUILT_IN)
@@ -54,6 +59,10 @@ class Context:
         """The same with another snapshot of shared beliefs."""
         return replace(self, priors=priors)
 
+    def with_spent(self, spent: Mapping[str, float]) -> Context:
+        """The same after journeys with a budget have spent more."""
+        return replace(self, spent=spent)
+
 
 @dataclass(slots=True)
 class Result:
@@ -67,6 +76,8 @@ class Result:
     withdrawn: list[str] = field(default_factory=list)
     emitted: list[Event] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    #: Journey with a budget → what its messages cost.
+    spent: dict[str, float] = field(default_factory=dict)
     #: What it adds to the partition's pooled sums of evidence (`learning.pooled`).
     sums: dict[str, list[int]] = field(default_factory=dict)
 
@@ -84,3 +95,5 @@ class Turn:
     at: int
     result: Result
     event: Event | None = None
+    #: A journey wrote a field of the customer.
+    profile_set: bool = False

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["entered", "ended", "sent", "withheld", "skipped", "held"]
+Kind = Literal["entered", "ended", "sent", "withheld", "skipped", "held", "converted", "emitted"]
 
 
 class Weighed(msgspec.Struct, array_like=False, omit_defaults=True):
@@ -77,6 +77,8 @@ class Decision(msgspec.Struct, kw_only=True, omit_defaults=True):
     value: float = 0.0
     #: True when the run belongs to a holdout.
     silent: bool = False
+    #: Split → arm of the run, on its end and conversion.
+    arms: dict[str, str] = {}
 
     def reasons(self) -> list[str]:
         """The decision in sentences for people, most telling first."""
@@ -110,6 +112,8 @@ _EXCLUDED = {
     "unhealthy": "the provider is down",
     "ignored": "ignored in this run",
     "cap": "its cap is reached",
+    "failed": "it failed a moment ago",
+    "rollout": "not part of this rollout",
 }
 _REASONS = {
     "no_channel": "no channel is left",
@@ -118,6 +122,7 @@ _REASONS = {
     "cap": "the cap is reached",
     "quiet_hours": "quiet hours",
     "expired": "expired before it could go",
+    "hour": "waits for its hour",
     "holdout": "in the holdout: decided, not sent",
 }
 

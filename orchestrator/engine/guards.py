@@ -50,6 +50,10 @@ def reachable(turn: Turn, journey: Journey, run: Run, send: Send, template: Mess
     for channel in wanted:
         if channel not in template.channels:
             excluded[channel] = "no_content"
+        elif channel in run.tried:
+            excluded[channel] = "failed"
+        elif journey.rollout is not None and journey.rollout.channels and channel not in journey.rollout.channels:
+            excluded[channel] = "rollout"
         elif not allowed(turn, channel, journey.purpose):
             excluded[channel] = "no_consent"
         elif ADDRESS_OF_CHANNEL.get(channel, channel) not in customer.addresses:

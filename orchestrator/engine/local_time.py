@@ -7,10 +7,9 @@ from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from orchestrator.language.program import QuietHours
+from orchestrator.language.program import Clock, QuietHours
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MINUTE_MS = 60_000
 
 
 @lru_cache(maxsize=1024)
@@ -77,5 +76,49 @@ def quiet_until(at: int, hours: QuietHours, tz: ZoneInfo) -> int:
         if end <= wall:
             end += timedelta(days=1)
         following = instant(end, tz)
-        moment = following if following > moment else moment + _MINUTE_MS
+        if following <= moment:
+            # The clock was set back past the end: it comes a second time.
+            following = round((end.replace(tzinfo=tz, fold=1).astimezone(UTC) - _EPOCH).total_seconds() * 1000)
+        moment = following
     return moment
+
+
+def next_clock(at: int, clock: Clock, tz: ZoneInfo) -> int:
+    """The first instant after `at` at which the wall clock of `tz` comes to `clock`, on its weekday if it has one.
+
+    The day counts by the wall, not by UTC, and each day by its own offset. A time that a change of clocks skips is
+    taken at the change; one that comes twice is taken at its first coming.
+    """
+    day = local(at, tz).date()
+    # Eight days hold every weekday and today's twin; one more for a day that a zone skipped altogether.
+    for _ in range(9):
+        if clock.weekday is None or day.weekday() == clock.weekday:
+            moment = instant(datetime.combine(day, time(clock.minute // 60, clock.minute % 60)), tz)
+            if moment > at:
+                return moment
+        day += timedelta(days=1)
+    return at + 7 * 86_400_000
+
+
+def moment_in(value: object, tz: ZoneInfo) -> int | None:
+    """The instant of a date or time in an event: ISO 8601; without an offset by the wall clock of `tz`, a bare day at
+    its midnight. None for what is no date."""
+    if not isinstance(value, str) or not 10 <= len(value) <= 40:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return instant(moment, tz)
+    return round((moment - _EPOCH).total_seconds() * 1000)
+
+
+def end_of_day(day: str, tz: ZoneInfo) -> int:
+    """The instant at which a calendar day (2027-03-31) is over."""
+    return instant(datetime.fromisoformat(day) + timedelta(days=1), tz)
+
+
+def iso(at: int) -> str:
+    """An instant as ISO 8601 text, in UTC to the second."""
+    return (_EPOCH + timedelta(milliseconds=at)).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -8,7 +8,9 @@ from typing import Any
 from orchestrator.contracts.records import Event
 from orchestrator.engine.state import Customer
 from orchestrator.language.durations import parse_duration
+from orchestrator.language.fields import ALIASES
 from orchestrator.language.program import MISSING
+from orchestrator.language.replies import read_reply
 from orchestrator.learning.cells import DAY_MS
 
 _EMPTY: Mapping[str, Any] = {}
@@ -86,8 +88,8 @@ class Scope:
         if event is not None:
             if root == "order":
                 return dig(order_of(event.data), rest)
-            if root == event.type:
-                return dig(event.data, rest) if rest else True
+            if root == event.type or root == ALIASES.get(event.type):
+                return event_value(event, rest)
         if root in self.came:
             value = self.came[root]
             if not rest:
@@ -115,6 +117,19 @@ class Scope:
         return rhythm.last >= self.at - span
 
 
+def event_value(event: Event, names: tuple[str, ...]) -> object:
+    """A field of the event at hand; by itself the event is true. `id` is the id of what it is about, else its own."""
+    if not names:
+        return True
+    data = event.data
+    if names == ("id",):
+        return str(data.get("id") or data.get(f"{event.type}_id") or event.id)
+    value = dig(data, names)
+    if value is MISSING and event.type == "reply" and isinstance(data.get("text"), str):
+        return dig(read_reply(data["text"]), names)
+    return value
+
+
 def customer_value(customer: Customer, names: tuple[str, ...], at: int) -> object:
     """A fact about the customer: derived ones first, then her attributes."""
     if not names:
@@ -125,7 +140,9 @@ def customer_value(customer: Customer, names: tuple[str, ...], at: int) -> objec
     if name == "revenue":
         return customer.revenue
     if name == "segments":
-        return customer.segments
+        return [*customer.segments, *(name for name, inside in customer.inside.items() if inside)]
+    if name == "stage":
+        return customer.stage or MISSING
     if name == "time_zone":
         return customer.time_zone or MISSING
     if name == "days_since_order":

@@ -8,8 +8,10 @@ from orchestrator.contracts.messages import ADDRESS_OF_CHANNEL, OutboxRow
 from orchestrator.engine.context import Turn
 from orchestrator.engine.decision import Decision, Weighed, WeighedText
 from orchestrator.engine.evidence import pending, sent
+from orchestrator.engine.facts import resolved
 from orchestrator.engine.guards import channel_policy, held_until, reachable
 from orchestrator.engine.scope import customer_value
+from orchestrator.engine.moments import moment_of
 from orchestrator.engine.state import FAILED, OPEN_SENDS, RECENT_CONTACTS, Contact, Held, OpenSend, Run
 from orchestrator.language.program import Journey, Send
 from orchestrator.learning.chance import digest
@@ -21,6 +23,8 @@ from orchestrator.learning.texts import choose_text
 
 def send_id_of(run: Run, send: Send) -> str:
     """Deterministic and opaque: the same run, step and passage always give the same id."""
+    if run.again:
+        return digest(b"send", "again", run.again, size=12).hex()
     return digest(b"send", run.id, send.path, str(run.passed.get(send.path, 0)), size=12).hex()
 
 
@@ -46,6 +50,10 @@ def do_send(turn: Turn, journey: Journey, run: Run, send: Send) -> bool:
     if not texts:
         return _skip(turn, journey, run, send, decision, "no_channel")
     free_at, why = held_until(turn, journey)
+    if held is None:
+        asked = moment_of(turn, send)
+        if asked > free_at:
+            free_at, why = asked, "hour"
     if free_at > turn.at:
         until = min(free_at, deadline)
         if held is None:
@@ -66,6 +74,7 @@ def do_send(turn: Turn, journey: Journey, run: Run, send: Send) -> bool:
         decision.kind, decision.reason = "withheld", "holdout"
     else:
         _reserve(turn, journey, run, decision, expected, tired)
+        turn.customer.open_sends[-1].until = deadline
         turn.result.rows.append(_row(turn, journey, run, send, decision, deadline))
     return _over(turn, journey, run, send, decision)
 
@@ -193,9 +202,12 @@ def _reserve(turn: Turn, journey: Journey, run: Run, decision: Decision, expecte
         at,
         tired=tired,
         counted=channel not in turn.context.stale,
+        step=decision.step,
+        tried=run.tried,
     )
     customer.open_sends.append(open_send)
     del customer.open_sends[:-OPEN_SENDS]
+    customer.sent_on(channel, at)
     if open_send.counted:
         sent(turn, open_send, expected=expected)
     run.sends.append((channel, decision.id))
@@ -238,4 +250,9 @@ def _facts(turn: Turn, run: Run, send: Send) -> dict[str, Any]:
     customer: dict[str, Any] = dict(turn.customer.attributes)
     for name in ("orders", "revenue"):
         customer[name] = customer_value(turn.customer, (name,), turn.at)
-    return {**run.bound, "customer": customer, "run": {"id": run.id, "entered": run.entered}, **send.literals}
+    return {
+        **run.bound,
+        "customer": customer,
+        "run": {"id": run.id, "entered": run.entered},
+        **resolved(turn, run, send.literals),
+    }

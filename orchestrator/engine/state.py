@@ -27,8 +27,16 @@ OPEN_SENDS = 32
 PLANNED, SENT, DELIVERED, FAILED = range(4)
 #: Categories with a rhythm of their own; the least recently bought gives way.
 RHYTHMS = 24
-#: Entries of one windowed trigger count.
+#: Windowed trigger counts kept side by side; the one moved longest ago gives way.
 COUNTED = 32
+#: Runs of one customer side by side, all journeys together.
+RUNS = 64
+#: Ended runs whose goal or failed send may still count.
+PAST_RUNS = 16
+#: Failed sends that look for another channel.
+RESENDS = 8
+#: Values of `reentry: per …` remembered per journey, so that each starts one run.
+KEYS = 64
 
 
 class Order(msgspec.Struct, array_like=True, gc=False):
@@ -73,6 +81,10 @@ class OpenSend(msgspec.Struct, array_like=True, gc=False):
     #: seen on opens; and on responses after an open.
     lean: int = 0
     lean_after: int = 0
+    #: The step it belongs to, until when it may be tried anew, and channels that failed before it.
+    step: str = ""
+    until: int = 0
+    tried: list[str] = []
 
 
 class Held(msgspec.Struct, array_like=True, gc=False):
@@ -80,6 +92,13 @@ class Held(msgspec.Struct, array_like=True, gc=False):
 
     until: int
     reason: str
+
+
+class Silence(msgspec.Struct, array_like=True, gc=False):
+    """Messages on one channel since the last answer: how many, when the first of them went."""
+
+    sent: int = 0
+    since: int = 0
 
 
 class Run(msgspec.Struct, array_like=True):
@@ -106,6 +125,18 @@ class Run(msgspec.Struct, array_like=True):
     sends: list[tuple[str, str]] = []
     #: How often each send step was passed: part of the send's id.
     passed: dict[str, int] = {}
+    #: The value of `reentry: per …`.
+    key: str = ""
+    #: Split → arm.
+    arms: dict[str, str] = {}
+    #: Loop → rounds begun.
+    loops: dict[str, int] = {}
+    #: When ended: why, and until when its goal still counts.
+    outcome: str = ""
+    until: int = 0
+    #: A failed send that is tried anew: its id, and the channels that failed.
+    again: str = ""
+    tried: list[str] = []
 
 
 class Ended(msgspec.Struct, array_like=True, gc=False):
@@ -113,6 +144,8 @@ class Ended(msgspec.Struct, array_like=True, gc=False):
 
     times: int = 0
     last: int = 0
+    #: Hashes of the values of `reentry: per …` that had their run, newest last.
+    keys: list[bytes] = []
 
 
 class Customer(msgspec.Struct, array_like=True):
@@ -143,19 +176,58 @@ class Customer(msgspec.Struct, array_like=True):
     #: Windowed counts of triggers: `journey` + value → times of the events.
     counted: dict[str, list[int]] = {}
 
+    #: Ended runs that may still meet their goal, and failed sends that look for another channel.
+    past: list[Run] = []
+    resends: list[Run] = []
+    #: What starts by itself: journey (or `_stages`, `_segments`) → ms at which to look.
+    watches: dict[str, int] = {}
+    #: Journey → the last coming of the event whose absence has started it.
+    missed: dict[str, int] = {}
+    #: channel → its silence; "" over all channels.
+    silences: dict[str, Silence] = {}
+    #: The lifecycle stage, "" before the first look; streaming segments looked at → inside or not.
+    stage: str = ""
+    inside: dict[str, bool] = {}
+
     def due(self) -> int:
-        """When the earliest wait of any run is over; 0 when nothing waits."""
+        """The earliest moment at which something is to be done without an event; 0 when nothing waits."""
         earliest = 0
-        for run in self.runs:
-            if run.due and (not earliest or run.due < earliest):
-                earliest = run.due
+        for runs in (self.runs, self.resends):
+            for run in runs:
+                if run.due and (not earliest or run.due < earliest):
+                    earliest = run.due
+        for due in self.watches.values():
+            if not earliest or due < earliest:
+                earliest = due
         return earliest
 
-    def live_run(self, journey: str) -> Run | None:
+    def live_run(self, journey: str, key: str = "") -> Run | None:
         for run in self.runs:
-            if run.journey == journey:
+            if run.journey == journey and run.key == key:
                 return run
         return None
+
+    def sent_on(self, channel: str, at: int) -> None:
+        """One more message that waits for an answer."""
+        for name in (channel, ""):
+            silence = self.silences.get(name)
+            if silence is None:
+                silence = self.silences[name] = Silence()
+            silence.sent += 1
+            silence.since = silence.since or at
+
+    def unsent_on(self, channel: str) -> None:
+        """A message that never reached her cannot go unanswered."""
+        for name in (channel, ""):
+            silence = self.silences.get(name)
+            if silence is not None and silence.sent:
+                silence.sent -= 1
+                silence.since = silence.since if silence.sent else 0
+
+    def answered_on(self, channel: str) -> None:
+        """An answer ends the silence on its channel, and over all."""
+        self.silences.pop(channel, None)
+        self.silences.pop("", None)
 
 
 _encoder = msgspec.msgpack.Encoder()

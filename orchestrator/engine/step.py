@@ -1,7 +1,8 @@
 """The whole of one step, in its fixed order.
 
-For an event: drop a duplicate → update the profile → learn → goals → exits → wake waits → triggers. So a purchase ends
-one refill run and starts the next. For a tick: every wait that is over, higher priority first.
+For an event: drop a duplicate → update the profile, its stage and segments → learn → send anew what failed → goals →
+exits → wake waits → triggers → arm what starts by itself. So a purchase ends one refill run and starts the next. For a
+tick: failed sends that were held, then every wait that is over, higher priority first, then what starts by itself.
 
 Nothing here reads a clock, calls out, or raises for what an event holds.
 """
@@ -13,13 +14,26 @@ from typing import Any
 from orchestrator.contracts.records import Event
 from orchestrator.engine.answers import learn
 from orchestrator.engine.context import Context, Result, Turn
+from orchestrator.engine.groups import regroup
 from orchestrator.engine.guards import allowed
 from orchestrator.engine.matching import first_match
 from orchestrator.engine.profile import is_duplicate, update_profile
-from orchestrator.engine.runs import counted_often_enough, enter, leave, retry_held, time_is_up, wake
+from orchestrator.engine.resends import failing, send_anew, try_again
+from orchestrator.engine.rollout import charge
+from orchestrator.engine.runs import (
+    count_arms,
+    counted_often_enough,
+    enter,
+    leave,
+    note_conversion,
+    retry_held,
+    time_is_up,
+    wake,
+)
 from orchestrator.engine.scope import Scope, revenue_of
 from orchestrator.engine.state import Customer, Run
-from orchestrator.language.program import Journey
+from orchestrator.engine.watches import arm, arm_silences, fire_watches
+from orchestrator.language.program import Journey, Trigger
 
 
 def step(context: Context, customer_id: str, customer: Customer, event: Event, clock: int) -> Result:
@@ -33,19 +47,33 @@ def step(context: Context, customer_id: str, customer: Customer, event: Event, c
         result.count("duplicates")
         return result
     turn = Turn(context, customer_id, customer, max(event.time, clock), result, event)
-    labels = customer.segments
+    if event.expires and turn.at > event.expires:
+        result.count(f"expired:{event.type}")
+        return result
+    labels, newcomer, program = customer.segments, not customer.first_seen, context.program
     if not update_profile(customer, event):
         result.count("order_updates")
         return result
+    grouped = bool(program.stages or program.segments)
+    if grouped:
+        regroup(turn, newcomer=newcomer)
+    failed = failing(turn, event)
     learn(turn, event, labels)
+    if failed is not None:
+        send_anew(turn, failed)
+    if customer.past:
+        _past_goals(turn, event)
     if customer.runs:
         live = [(journey, run) for journey, run in _live(turn) if not _goal(turn, event, journey, run)]
         live = [(journey, run) for journey, run in live if not _exit(turn, event, journey, run)]
         for journey, run in live:
             _wake(turn, event, journey, run)
-    journeys = context.program.triggers.get(event.type)
+    journeys = program.triggers.get(event.type)
     if journeys:
         _triggers(turn, event, journeys)
+    if program.watchers:
+        arm(turn, event)
+    _finish(turn, grouped)
     return result
 
 
@@ -56,6 +84,12 @@ def fire(context: Context, customer_id: str, customer: Customer, now: int) -> Re
     """
     result = Result()
     turn = Turn(context, customer_id, customer, now, result)
+    for again in [run for run in customer.resends if run.due and run.due <= now]:
+        journey = context.by_version.get(again.version)
+        if journey is None:
+            _strand(turn, again)
+        else:
+            try_again(turn, journey, again)
     due = [run for run in customer.runs if run.due and run.due <= now]
     for run in sorted(due, key=lambda run: (-_priority(context, run), run.due, run.id)):
         journey = context.by_version.get(run.version)
@@ -63,7 +97,20 @@ def fire(context: Context, customer_id: str, customer: Customer, now: int) -> Re
             _strand(turn, run)
         else:
             time_is_up(turn, journey, run)
+    if customer.watches:
+        fire_watches(turn)
+    _finish(turn, bool(context.program.stages or context.program.segments))
     return result
+
+
+def _finish(turn: Turn, grouped: bool) -> None:
+    """What follows from the step as a whole: groups after a written field, silences after messages, money spent."""
+    if grouped and turn.profile_set:
+        regroup(turn)
+    if "response" in turn.context.program.absences:
+        arm_silences(turn)
+    for row in turn.result.rows:
+        charge(turn, row)
 
 
 def _priority(context: Context, run: Run) -> int:
@@ -94,8 +141,30 @@ def _goal(turn: Turn, event: Event, journey: Journey, run: Run) -> bool:
     value = _value(turn, event, line, goal.value) if converted else 0.0
     arm = "holdout" if run.silent else "treated"
     turn.result.count(f"goal:{journey.slug}:{arm}:{'converted' if converted else 'outside'}")
+    if converted:
+        count_arms(turn, run)
     leave(turn, journey, run, "goal", withdraw=True, converted=converted, value=value)
     return True
+
+
+def _past_goals(turn: Turn, event: Event) -> None:
+    """A goal after the run's end still counts within its window."""
+    kept = []
+    for run in turn.customer.past:
+        journey = turn.context.by_version.get(run.version)
+        goal = journey.goal if journey is not None else None
+        if journey is None or goal is None or not run.first_send or goal.match.type != event.type:
+            kept.append(run)
+            continue
+        line = first_match(goal.match, turn.customer, event, turn.at, run.bound)
+        if line is None or event.time > run.first_send + goal.within:
+            kept.append(run)
+            continue
+        value = _value(turn, event, line, goal.value)
+        turn.result.count(f"goal:{journey.slug}:{'holdout' if run.silent else 'treated'}:converted")
+        count_arms(turn, run)
+        note_conversion(turn, journey, run, value)
+    turn.customer.past = kept
 
 
 def _value(turn: Turn, event: Event, line: Any, name: tuple[str, ...]) -> float:
@@ -140,6 +209,7 @@ def _wake(turn: Turn, event: Event, journey: Journey, run: Run) -> None:
 
 def _triggers(turn: Turn, event: Event, journeys: tuple[Journey, ...]) -> None:
     for journey in journeys:
-        line = first_match(journey.trigger.match, turn.customer, event, turn.at)
+        trigger = journey.trigger
+        line = first_match(trigger.match, turn.customer, event, turn.at) if isinstance(trigger, Trigger) else None
         if line is not None and counted_often_enough(turn, journey, event, line):
             enter(turn, journey, event, line)

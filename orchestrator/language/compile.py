@@ -184,14 +184,20 @@ class _Compiler(Conditions):
         where: Any = form.where if form.where is not None else {}
         channel, sent = "", 1
         if not isinstance(where, dict):
-            self.error((*path, "where"), "a missing response has channel and sent", "write {channel: email, sent: at least 4}")
+            self.error(
+                (*path, "where"), "a missing response has channel and sent", "write {channel: email, sent: at least 4}"
+            )
             return Absence("response", form.for_.lasting)
         for key, value in where.items():
             at = (*path, "where", key)
             if key == "channel":
                 channel = str(value)
                 if channel not in self.context.channels:
-                    self.error(at, unknown("channel", channel, self.context.channels), f"known: {listed(self.context.channels)}")
+                    self.error(
+                        at,
+                        unknown("channel", channel, self.context.channels),
+                        f"known: {listed(self.context.channels)}",
+                    )
             elif key == "sent":
                 match = re.fullmatch(r"(?:at least )?(\d{1,2})", " ".join(str(value).split()))
                 if match is None or not 1 <= int(match[1]) <= 50:
@@ -223,12 +229,21 @@ class _Compiler(Conditions):
 
     def reentry(self, reentry: Reentry) -> Reentry:
         if reentry.key and reentry.key[0] not in self.trigger_roots():
-            self.error(("reentry",), f"the trigger gives no {quoted('.'.join(reentry.key))}", f"names start with {listed(self.trigger_roots())}")
+            self.error(
+                ("reentry",),
+                f"the trigger gives no {quoted('.'.join(reentry.key))}",
+                f"names start with {listed(self.trigger_roots())}",
+            )
         return reentry
 
     def check_start(self) -> None:
         if "start" in self.form.model_fields_set and isinstance(self.form.trigger, TriggerForm):
-            self.error(("start",), "'start' needs a trigger on absence", "an event starts runs by itself: remove the line", key=True)
+            self.error(
+                ("start",),
+                "'start' needs a trigger on absence",
+                "an event starts runs by itself: remove the line",
+                key=True,
+            )
         if self.form.start.existing and isinstance(self.form.trigger, ScheduleForm):
             self.error(("start",), "a schedule takes in everybody anyway", "remove the line", key=True)
 
@@ -241,7 +256,11 @@ class _Compiler(Conditions):
         only = self.without_same(form.only, (*path, "only"), self.trigger_roots()) if form.only is not None else None
         for name in form.channels:
             if name not in self.context.channels:
-                self.error((*path, "channels"), unknown("channel", name, self.context.channels), f"known: {listed(self.context.channels)}")
+                self.error(
+                    (*path, "channels"),
+                    unknown("channel", name, self.context.channels),
+                    f"known: {listed(self.context.channels)}",
+                )
         budget = None
         if form.budget is not None:
             budget, currency = form.budget
@@ -414,9 +433,11 @@ class _Compiler(Conditions):
             self.error(path, "a split needs two arms or more", "add '- arm: …'")
             return
         names = [arm.arm for arm in step.split]
-        for index, arm in enumerate(names):
-            if arm in names[:index]:
-                self.error((*path, index, "arm"), f"two arms are called {quoted(arm)}", "give each a name of its own")
+        for index, called in enumerate(names):
+            if called in names[:index]:
+                self.error(
+                    (*path, index, "arm"), f"two arms are called {quoted(called)}", "give each a name of its own"
+                )
         shares = self.shares([arm.share for arm in step.split], path)
         at = self.reserve(place(path[:-1]))
         arms: list[tuple[str, float, int]] = []
@@ -441,12 +462,19 @@ class _Compiler(Conditions):
         rest = max(0.0, 1.0 - total) / len(left) if left else 0.0
         return [round(rest if share is None else share, 9) for share in given]
 
-    def written(self, values: Mapping[tuple[str, ...], object], path: Path) -> tuple[tuple[tuple[str, ...], object], ...]:
+    def written(
+        self, values: Mapping[tuple[str, ...], object], path: Path
+    ) -> tuple[tuple[tuple[str, ...], object], ...]:
         written = []
         for name, value in values.items():
             dotted = ".".join(("customer", *name))
             if name[0] in CUSTOMER:
-                self.error((*path, dotted), f"{quoted(dotted)} is derived from events, it cannot be set", "choose a name of your own", key=True)
+                self.error(
+                    (*path, dotted),
+                    f"{quoted(dotted)} is derived from events, it cannot be set",
+                    "choose a name of your own",
+                    key=True,
+                )
             written.append((name, self.value(value, (*path, dotted))))
         return tuple(written)
 
@@ -491,7 +519,11 @@ class _Compiler(Conditions):
         condition = self.without_same(loop.while_, (*path, "while"), self.run_roots())
         if condition is None:
             if loop.while_ is None:
-                self.error((*path, "while"), "a loop without a condition", "say how long it goes on: while: {reply.intent: later}")
+                self.error(
+                    (*path, "while"),
+                    "a loop without a condition",
+                    "say how long it goes on: while: {reply.intent: later}",
+                )
             return
         self.code[at] = Repeat(where, condition, loop.at_most, len(self.code))
 
@@ -512,7 +544,9 @@ class _Compiler(Conditions):
                 )
         self.sends += 1
         self.check_messages(step, path)
-        when: Literal["now", "best", "clock"] = "best" if step.at[0] == "best" else "clock" if step.at[0] == "clock" else "now"
+        when: Literal["now", "best", "clock"] = (
+            "best" if step.at[0] == "best" else "clock" if step.at[0] == "clock" else "now"
+        )
         values = self.values(step.with_, (*path, "with"))
         self.code.append(
             Send(place(path), step.send, channels, step.expires, values, step.on_unknown, when, step.at[1])

@@ -150,9 +150,7 @@ def _given(forms: Iterable[JourneyForm]) -> dict[str, frozenset[str]]:
 _LIVE = frozenset({"live"})
 
 
-def triggers_of(
-    journeys: Mapping[str, Journey], statuses: frozenset[str] = _LIVE
-) -> dict[str, tuple[Journey, ...]]:
+def triggers_of(journeys: Mapping[str, Journey], statuses: frozenset[str] = _LIVE) -> dict[str, tuple[Journey, ...]]:
     """Journeys of these statuses per event type that starts them, the most important first, then by name."""
     triggers: dict[str, tuple[Journey, ...]] = {}
     for journey in _ranked(journeys, statuses):
@@ -167,9 +165,7 @@ def watchers_of(journeys: Mapping[str, Journey], statuses: frozenset[str] = _LIV
     return tuple(journey for journey in _ranked(journeys, statuses) if not isinstance(journey.trigger, Trigger))
 
 
-def absences_of(
-    journeys: Mapping[str, Journey], statuses: frozenset[str] = _LIVE
-) -> dict[str, tuple[Journey, ...]]:
+def absences_of(journeys: Mapping[str, Journey], statuses: frozenset[str] = _LIVE) -> dict[str, tuple[Journey, ...]]:
     """Journeys of these statuses per event type whose absence starts them."""
     absences: dict[str, tuple[Journey, ...]] = {}
     for journey in watchers_of(journeys, statuses):

@@ -139,7 +139,9 @@ def _fields(value: object) -> dict[tuple[str, ...], object]:
     for key, item in value.items():
         name = _dotted(key)
         if name[0] != "customer":
-            raise ValueError(f"{quoted(key)} cannot be set: only fields of the customer can, such as customer.lifecycle")
+            raise ValueError(
+                f"{quoted(key)} cannot be set: only fields of the customer can, such as customer.lifecycle"
+            )
         if len(name) > 4:
             raise ValueError(f"{quoted(key)} is too deep: write a name such as customer.lifecycle")
         if isinstance(item, list | dict):

@@ -85,7 +85,9 @@ def parse_moment(value: object) -> Moment:
         return Moment("next_due", offset)
     if _NAME.fullmatch(match[3]):
         return Moment("name", offset, tuple(match[3].split(".")))
-    raise ValueError(f"unknown moment {quoted(match[3])}: write 3d before next_due, or a date such as order.delivery_date")
+    raise ValueError(
+        f"unknown moment {quoted(match[3])}: write 3d before next_due, or a date such as order.delivery_date"
+    )
 
 
 def parse_every(value: object) -> Clock:

@@ -60,7 +60,7 @@ _ALONE = {
     "no": "decline", "n": "decline", "nope": "decline", "nein": "decline", "nie": "decline",
 }  # fmt: skip
 _ASKING = (
-    "how", "what", "when", "where", "which", "why", "who", "can i", "could you", "do you", "is it", "wie", "was", "wann",
+    "how", "what", "when", "where", "which", "why", "who", "can i", "could you", "do you", "is it", "wie", "wann",
     "wo", "welche", "warum", "wer", "kann ich", "konnen sie", "haben sie", "ist es", "jak", "co", "kiedy", "gdzie",
     "ktory", "ktora", "dlaczego", "kto", "czy",
 )  # fmt: skip
@@ -78,7 +78,22 @@ _HAPPY = (
     "gefallt mir", "liebe es", "zadowolon", "swietn", "doskonal", "wspanial", "rewelacyjn", "bardzo dobr", "dobr",
     "podoba mi", "uwielbiam",
 )  # fmt: skip
-_NEUTRAL = ("so so", "okay", "ok", "average", "all right", "geht so", "mittel", "in ordnung", "przecietn", "srednio", "moze byc")
+#: Praise that holds a word of blame.
+_FAINT = ("not bad", "nicht schlecht", "nie jest zle", "niezle", "not a bad")
+_NEUTRAL = (
+    "so so",
+    "okay",
+    "ok",
+    "average",
+    "all right",
+    "geht so",
+    "mittel",
+    "in ordnung",
+    "przecietn",
+    "srednio",
+    "moze byc",
+    "w porzadku",
+)
 _BAD_SIGNS = frozenset("😠😡🤬😞😟😢😭👎☹🙁😤💔")
 _GOOD_SIGNS = frozenset("😀😃😄😁😊🙂😍🥰👍❤😻🤩🎉")
 
@@ -95,7 +110,9 @@ _CHOICE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("email", ("email", "e mail", "mail", "mejl", "per post")),
 )  # fmt: skip
 
-_RATING = re.compile(r"(?<![\d.,])([1-5])(?:[.,]0)?(?: ?(?:/|of|out of|von|na|z) ?5)?(?: ?(?:stars?|sterne?|gwiazd\w*|\*))?(?![\d.,/])")
+_RATING = re.compile(
+    r"(?<![\d.,])([1-5])(?:[.,]0)?(?: ?(?:/|of|out of|von|na|z) ?5)?(?: ?(?:stars?|sterne?|gwiazd\w*|\*))?(?![\d.,/])"
+)
 _RATED = re.compile(r"(?<![\d.,])([1-5]) ?(?:(?:/|of|out of|von|na|z) ?5|stars?|sterne?|gwiazd\w*|\*)(?!\d)")
 
 
@@ -132,7 +149,10 @@ def _plain(text: str) -> str:
 
 def _has(padded: str, phrases: tuple[str, ...]) -> bool:
     """A phrase at the start of a word; stems of six letters and more may go on (Polish and German endings)."""
-    return any(f" {phrase} " in padded or (len(phrase) >= 6 and f" {phrase}" in padded) or _stem(padded, phrase) for phrase in phrases)
+    return any(
+        f" {phrase} " in padded or (len(phrase) >= 6 and f" {phrase}" in padded) or _stem(padded, phrase)
+        for phrase in phrases
+    )
 
 
 def _stem(padded: str, phrase: str) -> bool:
@@ -177,6 +197,8 @@ def _rating(text: str) -> int:
 def _mood(padded: str, text: str, intent: str, rating: int) -> str:
     if rating:
         return "unhappy" if rating <= 2 else "happy" if rating >= 4 else "neutral"
+    if _has(padded, _FAINT) and intent != "complaint":
+        return "happy"
     if intent == "complaint" or _has(padded, _UNHAPPY) or any(sign in _BAD_SIGNS for sign in text):
         return "unhappy"
     if _has(padded, _HAPPY) or any(sign in _GOOD_SIGNS for sign in text):

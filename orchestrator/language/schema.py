@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.language.compile import CHANNELS, KNOWN_EVENTS
+from orchestrator.language.compile import CHANNELS
+from orchestrator.language.compile_conditions import KNOWN_EVENTS
 from orchestrator.language.faults import keys_of
 from orchestrator.language.messages import MessageForm, PushForm
 from orchestrator.language.model import VERBS
@@ -95,6 +96,81 @@ def _same(description: str) -> Schema:
     return _one_or_list(_field("Dotted name."), description)
 
 
+def _every() -> Schema:
+    return _object(
+        {
+            "every": _text(
+                "A weekday and a time, or a time of every day, by the customer's own clock.",
+                pattern=r"^((mon|tues|wednes|thurs|fri|satur|sun)day )?\d\d:\d\d$",
+                patternErrorMessage="not a schedule: write monday 09:00, or 09:00 for every day",
+                examples=["monday 09:00", "09:00"],
+            )
+        },
+        ["every"],
+        "A schedule by the customer's own clock.",
+    )
+
+
+def _absence() -> Schema:
+    return _object(
+        {
+            "missing": {
+                "description": "What has not come: an event, or response (answers to our messages).",
+                "anyOf": [{"const": "response"}, _event("An event.")],
+            },
+            "for": _text(
+                "For how long: a time, or so many times this customer's usual gap between purchases.",
+                pattern=rf"^\d+(\.\d+)?x usual gap$|{_DURATION}",
+                patternErrorMessage="not a time: write 60d, or 2x usual gap",
+                examples=["60d", "2x usual gap"],
+            ),
+            "where": _condition("Which of these events. For response: {channel: email, sent: at least 4}."),
+        },
+        ["missing", "for"],
+        "Something that has not come for a time.",
+    )
+
+
+def _rollout() -> Schema:
+    return _object(
+        {
+            "share": _share("Share of customers who may enter. Sticky: raising it drops nobody."),
+            "only": _condition("Only who fits."),
+            "channels": _one_or_list({"enum": list(CHANNELS)}, "Only these channels."),
+            "until": _text("The last day of it.", pattern=r"^\d{4}-\d\d-\d\d$", patternErrorMessage="write 2027-03-31"),
+            "budget": _text(
+                "What it may cost.", pattern=r"^\d+(\.\d\d?)? [A-Z]{3}$", patternErrorMessage="write 500 EUR"
+            ),
+        },
+        [],
+        "Limits of a proof of concept. Deleting the line is the launch.",
+    )
+
+
+def _arm() -> Schema:
+    return _object(
+        {
+            "arm": _text("Its name in reports.", pattern=r"^[a-z][a-z0-9_]*$"),
+            "share": _share("Its share of customers; equal when left away."),
+            "then": _steps("Its steps, if it has any."),
+        },
+        ["arm"],
+        "One arm of the test.",
+    )
+
+
+def _repeat() -> Schema:
+    return _object(
+        {
+            "while": _condition("How long it goes on."),
+            "at_most": {"type": "integer", "minimum": 1, "maximum": 50, "description": "Rounds at most."},
+            "steps": _steps("What each round does; one of them waits."),
+        },
+        ["while", "at_most", "steps"],
+        "The only loop.",
+    )
+
+
 def _trigger() -> Schema:
     return _object(
         {
@@ -164,19 +240,31 @@ def _step() -> Schema:
             "auto (default): the channel this customer answers. Or one, or a list to choose from, or same/other as the"
             " last send.",
         ),
-        "expires": _duration("How long it may be held back before it is skipped (default 2d)."),
-        "with": {"type": "object", "description": "Values for the template: {code: SHIPFREE}"},
+        "at": _text(
+            "now (default), best (the hour this customer answers), or a time of her day.",
+            pattern=r"^(now|best|\d\d:\d\d)$",
+            patternErrorMessage="not an hour: write now, best or 09:00",
+            examples=["now", "best", "09:00"],
+        ),
+        "expires": _duration(
+            "How long it may be held back before it is skipped (default 2d); an event: worth nothing after."
+        ),
+        "with": {
+            "type": "object",
+            "description": "Values for the template or event: {code: SHIPFREE}. A dotted name is looked up: reply.choice",
+        },
         "on_unknown": {
             "enum": ["drop", "retry", "park"],
             "description": "When nobody can tell whether it was sent: never again, once more, or ask a person.",
         },
         "wait": _duration("Elapsed time: 3d is 72 hours."),
         "after_last": _event("Start the wait again at each such event."),
+        "same": _same("Only events about the same as this run: order.id"),
         "wait_until": _text(
-            "A moment relative to a prediction.",
-            pattern=r"^(at next_due|.+ (before|after) next_due)$",
-            patternErrorMessage="not a moment: write 3d before next_due",
-            examples=["3d before next_due", "at next_due", "1d after next_due"],
+            "A moment relative to a prediction or a date of the event, or a time by the customer's own clock.",
+            pattern=r"^((at|.+ (before|after)) [a-z][\w.]*|([a-z]+day )?\d\d:\d\d)$",
+            patternErrorMessage="not a moment: write 3d before next_due, monday 09:00 or 09:00",
+            examples=["3d before next_due", "at next_due", "2d before order.delivery_date", "monday 09:00", "09:00"],
         ),
         "wait_for": _one_or_list(
             {"anyOf": [{"enum": ["response", *KNOWN_EVENTS]}, {"type": "string", "pattern": r"^[a-z]\w*(\.v\d+)?$"}]},
@@ -184,7 +272,20 @@ def _step() -> Schema:
         ),
         "up_to": _duration("How long to wait for at most."),
         "branch": {"type": "array", "description": "The first case that fits.", "items": _case(), "minItems": 1},
+        "split": {
+            "type": "array",
+            "description": "A test: each customer has one arm for good.",
+            "items": _arm(),
+            "minItems": 2,
+        },
+        "set": {
+            "type": "object",
+            "description": "Write fields of the customer: {customer.lifecycle: dormant}. null removes one.",
+            "propertyNames": {"pattern": r"^customer(\.\w+)+$"},
+        },
+        "emit": _text("Publish an event about this customer.", pattern=r"^[a-z][a-z0-9_]*(\.v\d+)?$"),
         "exit": _text("Leave, with this reason."),
+        "repeat": _repeat(),
     }
     with_verb = {
         verb: {
@@ -222,13 +323,17 @@ def journey_schema() -> Schema:
             "enum": ["marketing", "service"],
             "description": "marketing (default), or service: another consent, outside marketing caps.",
         },
-        "trigger": {"description": "What starts a run.", "anyOf": [_event("The event that starts a run."), _trigger()]},
+        "trigger": {
+            "description": "What starts a run.",
+            "anyOf": [_event("The event that starts a run."), _trigger(), _absence(), _every()],
+        },
         "audience": _condition("Who may enter, checked once at entry."),
         "reentry": _text(
-            "never (default), always (after the last run ended), or after 14d (since its end).",
-            pattern=r"^(never|always|after .+)$",
-            patternErrorMessage="not a reentry: write never, always or after 14d",
-            examples=["never", "always", "after 14d"],
+            "never (default), always (after the last run ended), after 14d (since its end), restart (a trigger begins"
+            " anew), or per order.id (one run for each).",
+            pattern=r"^(never|always|restart|after .+|per .+)$",
+            patternErrorMessage="not a reentry: write never, always, after 14d, restart or per order.id",
+            examples=["never", "always", "after 14d", "restart", "per order.id"],
         ),
         "goal": _goal(),
         "exit_when": {
@@ -238,6 +343,13 @@ def journey_schema() -> Schema:
         "holdout": _share("Share of customers who run silently, so that the effect can be measured."),
         "cap": _cap("Most messages of this journey to one customer in a rolling time."),
         "quiet_hours": _window("Local time of the customer in which nothing is sent; a message waits until the end."),
+        "rollout": _rollout(),
+        "start": _text(
+            "Whom a trigger on absence takes in when it goes live: new_only (default), or also who fits already.",
+            pattern=r"^(new_only|existing at \d+/day)$",
+            patternErrorMessage="write new_only or existing at 500/day",
+            examples=["new_only", "existing at 500/day"],
+        ),
         "steps": _steps("What happens, from top to bottom."),
     }
     return {

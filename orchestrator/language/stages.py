@@ -73,7 +73,8 @@ def _lines(reader: Conditions, key: str, example: str) -> Mapping[str, Any]:
             reader.error((other,), f"unknown key {quoted(other)}", f"known here: {key}", key=True)
     if len(data[key]) > MOST:
         reader.error((key,), f"more than {MOST} {key}", "keep those that journeys use")
-    return data[key]
+    lines: dict[str, Any] = data[key]
+    return lines
 
 
 def _check_name(reader: Conditions, name: str, path: Path) -> None:

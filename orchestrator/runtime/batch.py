@@ -127,7 +127,7 @@ class BatchRun:
     def _event(self, one: Read, event: Event) -> None:
         customer = self._documents[event.customer]
         before = state.encode(customer) if self._careful else b""
-        was_due = customer.due() if customer.runs else 0
+        was_due = customer.due()
         try:
             result = step(self.context, event.customer, customer, event, self.position.clock)
         except Exception as error:
@@ -164,7 +164,7 @@ class BatchRun:
     ) -> None:
         batch = self.batch
         self._touched.add(customer_id)
-        now_due = customer.due() if customer.runs else 0
+        now_due = customer.due()
         if now_due != was_due or fired:
             self._armed[customer_id] = now_due
             if now_due:

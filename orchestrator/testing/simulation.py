@@ -199,6 +199,9 @@ class Simulation:
             if self._confirm:
                 for kind in ("message_sent", "message_delivered"):
                     self._apply(_feedback(kind, row), sends)
+        # The log brings what journeys emit back to the same customer.
+        for event in result.emitted:
+            self._apply(event, sends)
 
 
 def _feedback(kind: str, row: OutboxRow) -> Event:

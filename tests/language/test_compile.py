@@ -229,7 +229,7 @@ def test_a_likely_mistake_in_an_event_is_a_warning_not_an_error() -> None:
     [
         ("Test File.yaml", "'Test File.yaml' is not a journey's file name"),
         ("test.yml", "'test.yml' is not a journey's file name"),
-        ("_stages.yaml", "'_stages.yaml' is not known to this version"),
+        ("_groups.yaml", "'_groups.yaml' is not known to this version"),
         ("team/test.yaml", "a journey in a folder of its own"),
         ("messages/x.txt", "messages are Markdown files"),
         ("messages/refill.de.md", "'refill.de' is not a message name"),
