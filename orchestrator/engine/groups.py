@@ -1,4 +1,4 @@
-"""Lifecycle stages and streaming segments: looked at after the customer's own events, and when time alone may move them.
+"""Lifecycle stages and streaming segments: looked at after her own events, and when time alone may move her.
 
 A change is an event of its own (`stage_changed`, `segment_entered`, `segment_left`): it goes through the log, so that
 journeys, other systems and a replay see it at one place.

@@ -43,7 +43,7 @@ _MOVES_PREDICTIONS = frozenset({"purchase", "order_cancelled", "order_refunded"}
 
 
 def enter(turn: Turn, journey: Journey, event: Event, line: Mapping[str, Any]) -> None:
-    """Start a run by an event, unless the journey's re-entry rule, rollout or audience says no. Refusals are counted."""
+    """Start a run by an event, unless re-entry rule, rollout or audience say no. Refusals are counted."""
     scope = Scope(turn.customer, turn.at, event, line)
     key = ""
     if journey.reentry.mode == "per":

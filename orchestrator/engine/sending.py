@@ -10,8 +10,8 @@ from orchestrator.engine.decision import Decision, Weighed, WeighedText
 from orchestrator.engine.evidence import pending, sent
 from orchestrator.engine.facts import resolved
 from orchestrator.engine.guards import channel_policy, held_until, reachable
-from orchestrator.engine.scope import customer_value
 from orchestrator.engine.moments import moment_of
+from orchestrator.engine.scope import customer_value
 from orchestrator.engine.state import FAILED, OPEN_SENDS, RECENT_CONTACTS, Contact, Held, OpenSend, Run
 from orchestrator.language.program import Journey, Send
 from orchestrator.learning.chance import digest

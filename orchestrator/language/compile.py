@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import Finding
 from orchestrator.language import faults
-from orchestrator.language.compile_conditions import ANSWERS, KNOWN_EVENTS, ROOTS, Conditions, event_roots
+from orchestrator.language.compile_conditions import ANSWERS, ROOTS, Conditions, event_roots
 from orchestrator.language.fields import CUSTOMER, OWN_EVENTS
 from orchestrator.language.findings import listed, quoted, unknown
 from orchestrator.language.load import Document, Path
@@ -54,8 +54,8 @@ from orchestrator.language.program import (
     Jump,
     MessageTemplate,
     Policy,
-    Reference,
     Reentry,
+    Reference,
     Repeat,
     Rollout,
     Send,

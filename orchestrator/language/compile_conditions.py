@@ -1,4 +1,4 @@
-"""Conditions at their places in a file: compiled, their names checked against what is known there, every fault reported."""
+"""Conditions at their places in a file: compiled, names checked against what is known there, all faults reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of the fields a condition may read: their kinds, from the event schemas. Unknown ones are the shop's own."""
+"""What is known of the fields a condition may read: their kinds, from the event schemas. Others are the shop's own."""
 
 from __future__ import annotations
 

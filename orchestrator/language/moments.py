@@ -96,9 +96,8 @@ def parse_every(value: object) -> Clock:
     clock = _clock(text)
     if clock is None:
         near = _weekday_hint(text)
-        raise ValueError(
-            f"{quoted(value)} is not a schedule: write {f'{near} 09:00' if near else 'monday 09:00, or 09:00 for every day'}"
-        )
+        form = f"{near} 09:00" if near else "monday 09:00, or 09:00 for every day"
+        raise ValueError(f"{quoted(value)} is not a schedule: write {form}")
     return clock
 
 

@@ -90,9 +90,9 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """An event that has not come for a time since it came last: `lasting` ms, or `gaps` times the customer's usual gap.
+    """An event that has not come for a time since it came last: `lasting` ms, or `gaps` times her usual gap.
 
-    `response` means answers to our messages, on `channel` or any; it is missed only when `sent` messages went unanswered.
+    `response` means answers to our messages, on `channel` or any; it is missed when `sent` messages went unanswered.
     """
 
     event: str
@@ -134,8 +134,8 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Reentry:
-    """`never`, `always` (after the last run ended), `after` a time since the last end, `restart` (a trigger while inside
-    ends the run and starts another), `per` (one run for each value of `key`, side by side)."""
+    """`never`, `always` (after the last run ended), `after` a time since the last end, `restart` (a trigger
+    while inside ends the run and starts another), `per` (one run for each value of `key`, side by side)."""
 
     mode: Literal["never", "always", "after", "restart", "per"] = "never"
     after: int = 0

@@ -30,10 +30,12 @@ _INTENT: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "later",
         (
-            "later", "not now", "not yet", "next week", "next month", "in a week", "in a month", "remind me", "tomorrow",
+            "later", "not now", "not yet", "next week", "next month", "in a week", "in a month", "remind me",
+            "tomorrow",
             "still have", "still enough", "too early", "spater", "nicht jetzt", "noch nicht", "nachste woche",
             "nachsten monat", "in einer woche", "morgen", "erinner", "habe noch", "noch genug", "zu fruh",
-            "pozniej", "nie teraz", "jeszcze nie", "za tydzien", "za miesiac", "przyszlym tygodniu", "jutro", "przypomnij",
+            "pozniej", "nie teraz", "jeszcze nie", "za tydzien", "za miesiac", "przyszlym tygodniu", "jutro",
+            "przypomnij",
             "mam jeszcze", "za wczesnie",
         ),
     ),
@@ -111,16 +113,16 @@ _CHOICE: tuple[tuple[str, tuple[str, ...]], ...] = (
 )  # fmt: skip
 
 _RATING = re.compile(
-    r"(?<![\d.,])([1-5])(?:[.,]0)?(?: ?(?:/|of|out of|von|na|z) ?5)?(?: ?(?:stars?|sterne?|gwiazd\w*|\*))?(?![\d.,/])"
+    r"(?<![\d.,/])([1-5])(?:[.,]0)?(?: ?(?:/|of|out of|von|na|z) ?5)?(?: ?(?:stars?|sterne?|gwiazd\w*|\*))?(?![\d.,/])"
 )
-_RATED = re.compile(r"(?<![\d.,])([1-5]) ?(?:(?:/|of|out of|von|na|z) ?5|stars?|sterne?|gwiazd\w*|\*)(?!\d)")
+_RATED = re.compile(r"(?<![\d.,/])([1-5]) ?(?:(?:/|of|out of|von|na|z) ?5|stars?|sterne?|gwiazd\w*|\*)(?!\d)")
 
 
 def read_reply(text: str) -> dict[str, object]:
     """`intent`, `mood`, `rating` and `choice` of an answer, each only where a rule knows it.
 
-    A rating of one or two is unhappy, of four or five happy; a complaint is unhappy. Otherwise words and signs decide, an
-    unhappy one before a happy one ("not good" holds "good").
+    A rating of one or two is unhappy, of four or five happy; a complaint is unhappy. Otherwise words and signs decide,
+    an unhappy one before a happy one ("not good" holds "good").
     """
     text = text[:MAX_TEXT]
     plain = _plain(text)

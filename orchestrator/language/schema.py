@@ -251,7 +251,7 @@ def _step() -> Schema:
         ),
         "with": {
             "type": "object",
-            "description": "Values for the template or event: {code: SHIPFREE}. A dotted name is looked up: reply.choice",
+            "description": "Values for template or event: {code: SHIPFREE}. Dotted names are looked up: reply.choice",
         },
         "on_unknown": {
             "enum": ["drop", "retry", "park"],

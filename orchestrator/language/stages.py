@@ -1,4 +1,4 @@
-"""`_stages.yaml` and `_segments.yaml`: lifecycle stages (the first that fits) and streaming segments (who fits is inside)."""
+"""`_stages.yaml` and `_segments.yaml`: lifecycle stages (the first that fits), segments (who fits is inside)."""
 
 from __future__ import annotations
 

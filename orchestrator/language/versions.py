@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.language.program import Condition, Journey
 
 #: Labels and the state of publication do not change what a run does, so they do not make a new version.
-_NOT_MEANING = frozenset({"version", "name", "owner", "status", "reads", "reads"})
+_NOT_MEANING = frozenset({"version", "name", "owner", "status", "reads"})
 
 
 def version_of(journey: Journey) -> str:

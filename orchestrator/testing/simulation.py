@@ -32,6 +32,7 @@ from orchestrator.learning.priors import Priors
 from orchestrator.runtime.choice_policies import policy_makers
 from orchestrator.runtime.journey_files import load_program
 
+
 @dataclass(frozen=True, slots=True)
 class Send:
     """One message that went out. `reasons` are sentences; `propensity` is the probability of this message on this

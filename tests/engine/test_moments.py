@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -42,13 +43,15 @@ class TestClocks:
     def test_thursday_in_tokyo_is_thursday_there(self) -> None:
         asked = datetime(2023, 12, 19, 23, tzinfo=UTC)
         found = sent("  - wait_until: thursday 05:00\n  - send: hello\n", zone="Asia/Tokyo", when=asked)
-        assert found is not None and found.astimezone(ZoneInfo("Asia/Tokyo")).strftime("%a %H:%M") == "Thu 05:00"
+        assert found is not None
+        assert found.astimezone(ZoneInfo("Asia/Tokyo")).strftime("%a %H:%M") == "Thu 05:00"
 
     def test_nine_stays_nine_over_a_change_of_clocks(self) -> None:
         """Another product takes today's offset for the day after the change and sends at ten."""
         before = datetime(2026, 3, 7, 12, tzinfo=ZoneInfo("America/New_York"))
         found = sent("  - wait_until: monday 09:00\n  - send: hello\n", zone="America/New_York", when=before)
-        assert found is not None and found.astimezone(ZoneInfo("America/New_York")).hour == 9
+        assert found is not None
+        assert found.astimezone(ZoneInfo("America/New_York")).hour == 9
 
     def test_nine_at_nine_is_tomorrow_for_a_wait_and_now_for_a_send(self) -> None:
         nine = datetime(2026, 3, 3, 9, tzinfo=UTC)
@@ -126,7 +129,8 @@ class TestQuietHours:
     def test_the_customers_clock_not_the_servers(self) -> None:
         for zone in ("Asia/Tokyo", "America/Los_Angeles"):
             found = sent("  - {send: hello, at: '09:00'}\n", zone=zone)
-            assert found is not None and found.astimezone(ZoneInfo(zone)).hour == 9
+            assert found is not None
+            assert found.astimezone(ZoneInfo(zone)).hour == 9
 
 
 def transitions(tz: ZoneInfo, first: int, last: int) -> list[int]:
@@ -197,7 +201,7 @@ def _walk_clock(name: str, tz: ZoneInfo, change: int, minute: int) -> None:
         days.append((before if in_gap and shown < minute else wall).date())
         at_ = found
     assert len(set(days)) == 4, (name, days, minute)
-    assert all(later - earlier == timedelta(days=1) for earlier, later in zip(days, days[1:], strict=False)), (
+    assert all(later - earlier == timedelta(days=1) for earlier, later in itertools.pairwise(days)), (
         name,
         days,
     )

@@ -43,7 +43,9 @@ class TestSplit:
         for number in range(600):
             sim.publish(bought(f"o{number}", f"c{number}"))
         arms = Counter(decision.arms["steps[0]"] for decision in sim.decisions if decision.kind == "ended")
-        assert 35 < arms["a"] < 90 and 130 < arms["b"] < 230 and 310 < arms["c"] < 410
+        assert 35 < arms["a"] < 90
+        assert 130 < arms["b"] < 230
+        assert 310 < arms["c"] < 410
 
     def test_results_are_counted_on_the_goal(self) -> None:
         sim = sim_of(
@@ -83,7 +85,8 @@ class TestSetAndEmit:
         (send,) = sim.publish(event("store_visit", store="Leeds", when=at(hours=1)))
         assert (send.journey, send.message) == ("case", "bye")
         (emitted,) = sim.emitted
-        assert emitted.data["store"] == "Leeds" and emitted.data["journey"] == "journey"
+        assert emitted.data["store"] == "Leeds"
+        assert emitted.data["journey"] == "journey"
         assert "emitted:journey:support_case" in sim.counts
 
     def test_an_event_past_its_time_is_worth_nothing(self) -> None:
@@ -217,7 +220,8 @@ class TestReentry:
 
 
 def test_a_run_knows_the_event_that_started_it() -> None:
-    steps = "  - branch:\n      - if: {review.rating: at most 2}\n        then: [{exit: sad}]\n      - else: [{exit: glad}]\n"
+    steps = "  - branch:\n      - if: {review.rating: at most 2}\n        then: [{exit: sad}]\n"
+    steps += "      - else: [{exit: glad}]\n"
     sim = sim_of(steps, trigger="review", reentry="per review.id")
     sim.publish(event("review", review_id="a", rating=1))
     sim.publish(event("review", review_id="b", rating=5))
@@ -297,7 +301,8 @@ class TestSentAnew:
         (send,) = sim.publish(bought("o1"))
         assert sim.publish(event("message_failed", send_id=send.send_id, when=at(hours=12))) == []
         (again,) = sim.advance(at(days=2))
-        assert again.at == at(hours=23) and again.channel != send.channel
+        assert again.at == at(hours=23)
+        assert again.channel != send.channel
 
     def test_the_answer_to_it_is_the_runs_answer(self) -> None:
         sim = self.failing("  - send: hello\n  - {wait_for: response, up_to: 3d}\n  - {exit: answered, if: response}\n")

@@ -81,8 +81,11 @@ def test_mood(text: str, mood: str | None) -> None:
         ("⭐⭐⭐", 3),
         ("****", 4),
         ("12", None),
-    ]
-    + [("I bought 3 of them last year", None), ("my order 4711 came on 2 March", None), ("4.5", None), ("10/5", None)],
+        ("I bought 3 of them last year", None),
+        ("my order 4711 came on 2 March", None),
+        ("4.5", None),
+        ("10/5", None),
+    ],
 )
 def test_rating(text: str, rating: int | None) -> None:
     assert read_reply(text).get("rating") == rating
