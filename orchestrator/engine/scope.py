@@ -12,6 +12,7 @@ from orchestrator.language.fields import ALIASES
 from orchestrator.language.program import MISSING
 from orchestrator.language.replies import read_reply
 from orchestrator.learning.cells import DAY_MS
+from orchestrator.learning.pressure import pressures
 
 _EMPTY: Mapping[str, Any] = {}
 
@@ -148,4 +149,8 @@ def customer_value(customer: Customer, names: tuple[str, ...], at: int) -> objec
     if name == "days_since_order":
         rhythm = customer.rhythms.get("")
         return (at - rhythm.last) / DAY_MS if rhythm else MISSING
+    if name == "days_since_message":
+        return (at - customer.contacts[-1].at) / DAY_MS if customer.contacts else MISSING
+    if name == "pressure":
+        return sum(pressures(customer.contacts, at).values())
     return dig(customer.attributes, names)

@@ -57,7 +57,9 @@ FUNCTIONS = {
 
 
 #: Names whose value changes by the mere passing of time.
-TIMED_NAMES = frozenset({("customer", "days_since_order")})
+TIMED_NAMES = frozenset(
+    {("customer", "days_since_order"), ("customer", "days_since_message"), ("customer", "pressure")}
+)
 
 
 class ConditionFault(ValueError):

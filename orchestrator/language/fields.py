@@ -26,6 +26,9 @@ CUSTOMER: dict[str, frozenset[str]] = {
     "orders": _NUMBER,
     "revenue": _NUMBER,
     "days_since_order": _NUMBER,
+    #: Messages of late, each weighing half as much every 3.5 days.
+    "pressure": _NUMBER,
+    "days_since_message": _NUMBER,
     "segments": _TEXT,
     "time_zone": _TEXT,
     "stage": _TEXT,

@@ -338,3 +338,10 @@ def test_a_policy_may_come_from_outside() -> None:
 def test_a_policy_that_is_not_installed_is_named() -> None:
     with pytest.raises(OrchestratorError, match="'absent' is not a policy of choice"):
         company(choice="absent")
+
+
+def test_a_journey_may_ask_how_much_a_customer_was_written_to() -> None:
+    sim = company("{send: hello, if: {customer.pressure: under 1.5}}")
+    announce(sim)
+    assert [nudge(sim, "ada", at(hours=hour)) is not None for hour in (1, 2, 3, 4)] == [True, True, False, False]
+    assert nudge(sim, "ada", at(days=9)) is not None
