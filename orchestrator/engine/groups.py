@@ -61,7 +61,7 @@ def regroup_stage(turn: Turn, *, newcomer: bool = False, quietly: bool = False) 
 def _missing_since(turn: Turn, absence: Absence) -> int | None:
     """When the absence is long enough (ms); None for a customer who never bought."""
     rhythm = turn.customer.rhythms.get("")
-    return rhythm.last + span_of(turn.customer, absence) if rhythm is not None else None
+    return rhythm.last + span_of(turn, absence) if rhythm is not None and rhythm.last else None
 
 
 def regroup_segments(turn: Turn, *, newcomer: bool = False, quietly: bool = False) -> None:

@@ -22,7 +22,8 @@ def wait_end(turn: Turn, run: Run, step: WaitUntil) -> int:
     product = run.bound.get("product")
     category = product.get("category") if isinstance(product, dict) else None
     # The category the run is about; over all she buys when it has none.
-    due = next_due(rhythms.get(category) if isinstance(category, str) else rhythms.get(""))
+    name = category if isinstance(category, str) else ""
+    due = next_due(rhythms.get(name), turn.context.priors.rhythm(name))
     return turn.at if due is None else due + step.offset
 
 

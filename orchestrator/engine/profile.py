@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
+from typing import Any
 
 from orchestrator.contracts.records import Event
+from orchestrator.engine.context import Turn
 from orchestrator.engine.scope import lines_of, revenue_of
-from orchestrator.engine.state import RECENT_ORDERS, RHYTHMS, SEEN_BYTES, SEEN_IDS, Customer, Order
-from orchestrator.learning.rhythm import Rhythm
+from orchestrator.engine.state import CATEGORY_BYTES, RECENT_ORDERS, RHYTHMS, SEEN_BYTES, SEEN_IDS, Customer, Order
+from orchestrator.learning import pooled, rhythm_priors
+from orchestrator.learning.cells import DAY_MS
+from orchestrator.learning.rhythm import Rhythm, surplus, unexplained
 
 
 def id_hash(*names: str) -> bytes:
@@ -28,26 +34,28 @@ def is_duplicate(customer: Customer, event: Event) -> bool:
     return False
 
 
-def update_profile(customer: Customer, event: Event) -> bool:
+def update_profile(turn: Turn, event: Event) -> bool:
     """Write the event into the profile. False when it repeats an order already counted: then nothing else follows."""
+    customer = turn.customer
     if not customer.first_seen or event.time < customer.first_seen:
         customer.first_seen = event.time
     if event.time > customer.last_seen:
         customer.last_seen = event.time
     if event.type == "purchase":
-        return _purchase(customer, event)
+        return _purchase(turn, event)
     if event.type == "customer_updated":
         _updated(customer, event)
     elif event.type == "order_cancelled":
-        _cancelled(customer, event)
+        _cancelled(turn, event)
     elif event.type == "order_refunded":
-        _refunded(customer, event)
+        _refunded(turn, event)
     return True
 
 
-def _purchase(customer: Customer, event: Event) -> bool:
-    data = event.data
+def _purchase(turn: Turn, event: Event) -> bool:
+    customer, data = turn.customer, event.data
     revenue = revenue_of(data)
+    pieces = _pieces(data)
     order_id = data.get("order_id")
     if order_id is not None:
         order = _order(customer, order_id)
@@ -55,26 +63,50 @@ def _purchase(customer: Customer, event: Event) -> bool:
             customer.revenue += revenue - order.revenue
             order.revenue = revenue
             return False
-        customer.recent_orders.append(Order(id_hash("order", str(order_id)), event.time, revenue))
+        categories = b"".join(_category_hash(category) for category in pieces if category)
+        customer.recent_orders.append(Order(id_hash("order", str(order_id)), event.time, revenue, categories))
         del customer.recent_orders[:-RECENT_ORDERS]
     customer.orders += 1
     customer.revenue += revenue
-    rhythms = customer.rhythms
-    _bought(rhythms, "", event.time)
-    categories = {line["category"] for line in lines_of(data) if isinstance(line.get("category"), str)}
-    for category in sorted(categories):
-        _bought(rhythms, category, event.time)
+    for category, amount in pieces.items():
+        _bought(turn, category, event.time, amount)
     return True
 
 
-def _bought(rhythms: dict[str, Rhythm], category: str, at: int) -> None:
+def _pieces(data: Mapping[str, Any]) -> dict[str, float]:
+    """Category → pieces bought of it, by name; "" is the whole order, first."""
+    pieces: dict[str, float] = {}
+    everything = 0.0
+    for line in lines_of(data):
+        quantity = line.get("quantity", 1)
+        amount = float(quantity) if isinstance(quantity, int | float) and quantity > 0 else 1.0
+        everything += amount
+        category = line.get("category")
+        if isinstance(category, str) and category:
+            pieces[category] = pieces.get(category, 0.0) + amount
+    return {"": everything or 1.0, **{category: pieces[category] for category in sorted(pieces)}}
+
+
+def _bought(turn: Turn, category: str, at: int, amount: float) -> None:
+    rhythms = turn.customer.rhythms
     rhythm = rhythms.get(category)
     if rhythm is None:
         if len(rhythms) >= RHYTHMS:
             oldest = min((name for name in rhythms if name), key=lambda name: (rhythms[name].last, name))
-            del rhythms[oldest]
+            _teach(turn, oldest, rhythm_priors.evidence(rhythms.pop(oldest)), rhythm_priors.evidence(None))
         rhythm = rhythms[category] = Rhythm()
-    rhythm.bought(at)
+    prior = turn.context.priors.rhythm(category)
+    told = rhythm_priors.amounts(surplus(rhythm, prior), unexplained(rhythm, at, prior), amount)
+    pooled.add(turn.result.sums, pooled.rhythm_key(category), told)
+    before = rhythm_priors.evidence(rhythm)
+    rhythm.bought(at, amount)
+    _teach(turn, category, before, rhythm_priors.evidence(rhythm))
+
+
+def _teach(turn: Turn, category: str, before: list[int], after: list[int]) -> None:
+    """What all customers together know of the category moves from one share of hers to another."""
+    change = [new - old for new, old in zip(after, before, strict=True)]
+    pooled.add(turn.result.sums, pooled.rhythm_key(category), change)
 
 
 def _order(customer: Customer, order_id: object) -> Order | None:
@@ -85,22 +117,65 @@ def _order(customer: Customer, order_id: object) -> Order | None:
     return None
 
 
-def _cancelled(customer: Customer, event: Event) -> None:
+def _cancelled(turn: Turn, event: Event) -> None:
+    customer = turn.customer
     order = _order(customer, event.data.get("order_id"))
     if order is not None:
         # The order stays remembered at zero, so that a late repetition of its purchase does not count it again.
         customer.revenue -= order.revenue
         customer.orders -= 1
         order.revenue = 0.0
+        _came_back(turn, order, None)
 
 
-def _refunded(customer: Customer, event: Event) -> None:
-    order = _order(customer, event.data.get("order_id"))
+def _refunded(turn: Turn, event: Event) -> None:
+    order = _order(turn.customer, event.data.get("order_id"))
     if order is not None:
         stated = revenue_of(event.data)
         amount = min(order.revenue, stated) if stated > 0 else order.revenue
-        customer.revenue -= amount
+        turn.customer.revenue -= amount
         order.revenue -= amount
+        named = {category for category in _pieces(event.data) if category}
+        # Money back for nothing named, and less than all of it, takes no purchase back.
+        if named or order.revenue <= 0.0:
+            _came_back(turn, order, named if order.revenue > 0.0 else None)
+
+
+def _came_back(turn: Turn, order: Order, named: set[str] | None) -> None:
+    """Take the order's day out of the rhythms it belongs to, of the categories `named` only, or (None) of all.
+
+    A day on which another order bought the same stays.
+    """
+    customer = turn.customer
+    kept = order.categories
+    for category, rhythm in customer.rhythms.items():
+        mark = _category_hash(category)
+        if named is not None and category not in named:
+            continue
+        if category and mark not in _marks(order.categories):
+            continue
+        kept = b"".join(one for one in _marks(kept) if one != mark)
+        if any(other is not order and _same_day(other, order, category, mark) for other in customer.recent_orders):
+            continue
+        before = rhythm_priors.evidence(rhythm)
+        if rhythm.returned(order.at):
+            _teach(turn, category, before, rhythm_priors.evidence(rhythm))
+    order.categories = kept
+
+
+def _same_day(other: Order, order: Order, category: str, mark: bytes) -> bool:
+    if other.at // DAY_MS != order.at // DAY_MS:
+        return False
+    return mark in _marks(other.categories) if category else other.revenue > 0.0
+
+
+def _marks(categories: bytes) -> list[bytes]:
+    return [categories[place : place + CATEGORY_BYTES] for place in range(0, len(categories), CATEGORY_BYTES)]
+
+
+@lru_cache(maxsize=4096)
+def _category_hash(category: str) -> bytes:
+    return blake2b(category.encode(), digest_size=CATEGORY_BYTES).digest()
 
 
 def _updated(customer: Customer, event: Event) -> None:

@@ -148,7 +148,7 @@ def customer_value(customer: Customer, names: tuple[str, ...], at: int) -> objec
         return customer.time_zone or MISSING
     if name == "days_since_order":
         rhythm = customer.rhythms.get("")
-        return (at - rhythm.last) / DAY_MS if rhythm else MISSING
+        return (at - rhythm.last) / DAY_MS if rhythm and rhythm.last else MISSING
     if name == "days_since_message":
         return (at - customer.contacts[-1].at) / DAY_MS if customer.contacts else MISSING
     if name == "pressure":

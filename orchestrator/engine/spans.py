@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from orchestrator.engine.state import Customer
+from orchestrator.engine.context import Turn
 from orchestrator.language.program import Absence
 from orchestrator.learning.cells import DAY_MS
-from orchestrator.learning.rhythm import gap_days
+from orchestrator.learning.rhythm import usual_gap
 
 
-def span_of(customer: Customer, absence: Absence) -> int:
+def span_of(turn: Turn, absence: Absence) -> int:
     """Milliseconds. A usual gap is the customer's own median, which few purchases blend with what all customers do."""
     if not absence.gaps:
         return absence.lasting
-    return round(absence.gaps * gap_days(customer.rhythms.get("")) * DAY_MS)
+    usual = usual_gap(turn.customer.rhythms.get(""), turn.context.priors.rhythm(""))
+    return round(absence.gaps * usual * DAY_MS)

@@ -19,6 +19,8 @@ SEEN_IDS = 32
 SEEN_BYTES = 8
 #: Orders remembered by id, so that a second event for one updates it.
 RECENT_ORDERS = 16
+#: What a category's name is kept as in an order, to find its rhythm when the order comes back.
+CATEGORY_BYTES = 2
 #: Contacts remembered for caps; the longest window of a policy must fit.
 RECENT_CONTACTS = 64
 #: Sends that may still be credited with an answer.
@@ -40,11 +42,12 @@ KEYS = 64
 
 
 class Order(msgspec.Struct, array_like=True, gc=False):
-    """A purchase already counted: hash of its id, when, what it brought."""
+    """A purchase already counted: hash of its id, when, what it brought; CATEGORY_BYTES for each of its categories."""
 
     key: bytes
     at: int
     revenue: float
+    categories: bytes = b""
 
 
 class Contact(msgspec.Struct, array_like=True, gc=False):

@@ -51,7 +51,7 @@ def step(context: Context, customer_id: str, customer: Customer, event: Event, c
         result.count(f"expired:{event.type}")
         return result
     labels, newcomer, program = customer.segments, not customer.first_seen, context.program
-    if not update_profile(customer, event):
+    if not update_profile(turn, event):
         result.count("order_updates")
         return result
     grouped = bool(program.stages or program.segments)

@@ -29,7 +29,7 @@ def arm(turn: Turn, event: Event) -> None:
             match = EventMatch(event.type, absence.where)
             if first_match(match, customer, event, turn.at) is None:
                 continue
-        due = event.time + span_of(customer, absence)
+        due = event.time + span_of(turn, absence)
         customer.watches[journey.slug] = max(due, customer.watches.get(journey.slug, 0), turn.at + 1)
     moved = event.type == "customer_updated" and "time_zone" in event.data
     for journey in program.watchers:
@@ -81,8 +81,8 @@ def _look(turn: Turn, journey: Journey) -> None:
         return
     assert isinstance(trigger, Absence)
     base = _last(turn.customer, trigger)
-    if base is not None and base + span_of(turn.customer, trigger) > turn.at:
-        watches[journey.slug] = base + span_of(turn.customer, trigger)
+    if base is not None and base + span_of(turn, trigger) > turn.at:
+        watches[journey.slug] = base + span_of(turn, trigger)
         return
     armed = watches.pop(journey.slug)
     if base is None and _known(trigger):
@@ -107,7 +107,7 @@ def _last(customer: Customer, absence: Absence) -> int | None:
         return silence.since if silence is not None and silence.sent >= absence.sent else None
     if absence.event == "purchase" and absence.where is None:
         rhythm = customer.rhythms.get("")
-        return rhythm.last if rhythm is not None else None
+        return rhythm.last or None if rhythm is not None else None
     return None
 
 
@@ -137,7 +137,7 @@ def take_in(
     base = _last(customer, trigger)
     if base is None or customer.missed.get(name) == base:
         return result, False
-    due = base + span_of(customer, trigger)
+    due = base + span_of(turn, trigger)
     if due > now:
         customer.watches[name] = due
         return result, False

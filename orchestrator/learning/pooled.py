@@ -9,6 +9,7 @@ that all workers write to. Keys are made of a kind and names:
     answer channel          responses by their delay in doubling minutes; then, per step of pressure, expected
                             responses, and responses; then, per table of rates, three sums of the slope (`priors`)
     text   group, message   sends, responses of one message
+    rhythm category         what its buyers teach about gaps (`rhythm_priors.WIDTH` places); "" for orders as such
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from math import isfinite
 
 import msgspec
 
+from orchestrator.learning import rhythm_priors
 from orchestrator.learning.cells import WIDTH
 
 SEPARATOR = "\x1f"
@@ -54,7 +56,7 @@ def group_of(labels: Sequence[str]) -> str:
 
 @lru_cache(4096)
 def _group(labels: tuple[str, ...]) -> str:
-    return _JOIN.join(sorted({_plain(label) for label in labels}))
+    return _JOIN.join(sorted({plain_label(label) for label in labels}))
 
 
 def labels_of(group: str) -> list[str]:
@@ -62,7 +64,8 @@ def labels_of(group: str) -> list[str]:
     return group.split(_JOIN) if group else []
 
 
-def _plain(label: str) -> str:
+def plain_label(label: str) -> str:
+    """A label as it stands in keys."""
     return "".join(c for c in label[:LABEL_LENGTH] if c >= " ") or "-"
 
 
@@ -76,6 +79,10 @@ def answer_key(channel: str) -> str:
 
 def text_key(group: str, message: str) -> str:
     return f"text\x1f{group}\x1f{message}"
+
+
+def rhythm_key(category: str) -> str:
+    return f"rhythm\x1f{plain_label(category) if category else ''}"
 
 
 def delay_step(delay: int) -> int:
@@ -129,7 +136,7 @@ def fields_of(vectors: Vectors) -> Iterable[tuple[str, int]]:
                 yield f"{key}{SEPARATOR}{place}", by
 
 
-_WIDTHS = {"cell": CELL_WIDTH, "answer": ANSWER_WIDTH, "text": 2}
+_WIDTHS = {"cell": CELL_WIDTH, "answer": ANSWER_WIDTH, "text": 2, "rhythm": rhythm_priors.WIDTH}
 
 
 def from_fields(fields: Mapping[bytes, bytes]) -> dict[str, list[int]]:
@@ -145,10 +152,14 @@ def from_fields(fields: Mapping[bytes, bytes]) -> dict[str, list[int]]:
 
 def evidence(sums: Vectors) -> int:
     """How much is known, in millionths of a send. Rarer things say more: a response ten sends, an order or a lost
-    consent thirty."""
-    return sum(
-        v[SENDS] + 10 * v[RESPONSES] + 30 * (v[CREDITS] + v[LOST]) for key, v in sums.items() if key.startswith("cell")
-    )
+    consent thirty. A category's purchase is worth one."""
+    known = 0
+    for key, vector in sums.items():
+        if key.startswith("cell"):
+            known += vector[SENDS] + 10 * vector[RESPONSES] + 30 * (vector[CREDITS] + vector[LOST])
+        elif key.startswith("rhythm"):
+            known += vector[rhythm_priors.BOUGHT]
+    return known
 
 
 #: A new snapshot is made when this much more is known than in the last one.

@@ -48,8 +48,11 @@ from orchestrator.learning.pooled import (
     add,
     answer_key,
     labels_of,
+    plain_label,
     text_key,
 )
+from orchestrator.learning.rhythm import RhythmPrior
+from orchestrator.learning.rhythm_priors import RhythmPriors
 
 #: Start means of responses, opens, responses after an open; what is usual for triggered messages.
 _START = {"email": (0.05, 0.30, 0.15), "sms": (0.08, 0.30, 0.25), "push": (0.05, 0.15, 0.35)}
@@ -136,18 +139,26 @@ class Priors:
         self._arrived: dict[str, tuple[float, ...]] = {}
         self._rested: dict[str, tuple[float, ...]] = {}
         self._texts: dict[str, list[int]] = {}
+        rhythms: dict[str, list[int]] = {}
         for key, vector in self.snapshot.sums.items():
             kind, _, rest = key.partition(SEPARATOR)
-            if kind == "text":
+            if kind == "rhythm":
+                rhythms[rest] = vector
+            elif kind == "text":
                 add(self._texts, rest.rpartition(SEPARATOR)[2], vector)
             elif kind == "cell":
                 group, _, channel = rest.partition(SEPARATOR)
                 self._channels.add(channel)
                 for name in dict.fromkeys(("", *labels_of(group), group)):
                     add(self._cells, f"{name}{SEPARATOR}{channel}", vector)
+        self._rhythms = RhythmPriors(rhythms)
 
     def _of(self, name: str, channel: str) -> Sequence[int]:
         return self._cells.get(f"{name}{SEPARATOR}{channel}", _NO_ONE)
+
+    def rhythm(self, category: str) -> RhythmPrior:
+        """How buyers of a category come back; "" for orders over all categories."""
+        return self._rhythms.of(plain_label(category) if category else "")
 
     def belief(self, group: str, channel: str, start_value: float) -> Belief:
         """The belief for a customer's group; `start_value` is what a response is worth before anything is learned."""
