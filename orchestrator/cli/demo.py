@@ -20,7 +20,7 @@ NEXT = (
 
 def demo(
     seed: Annotated[int, typer.Option(help="Other seeds invent other people.")] = 1,
-    customers: Annotated[int, typer.Option(min=1, help="How many of the 594 customers take part.")] = 200,
+    customers: Annotated[int, typer.Option(min=1, help="How many of the 594 customers take part.")] = 100,
     days: Annotated[int, typer.Option(min=1, help="How much of the year is played.")] = 374,
     as_json: Annotated[bool, typer.Option("--json", help="Every record as a line of JSON.")] = False,
 ) -> None:

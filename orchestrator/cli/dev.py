@@ -33,6 +33,7 @@ def dev(
 
 async def _serve(settings: Settings) -> None:
     from orchestrator.runtime.clock import WallClock
+    from orchestrator.runtime.collector import calm
     from orchestrator.runtime.embedded import Embedded
     from orchestrator.runtime.signals import stop_on_signals
 
@@ -52,6 +53,7 @@ async def _serve(settings: Settings) -> None:
             """"data": {"order_id": "o-1", "products": [{"name": "Coffee", "category": "coffee", "price": 9.5}]}}'""",
             err=True,
         )
+        calm()
         watching = asyncio.create_task(_watch(embedded, settings.journeys, stop))
         try:
             await embedded.serve(stop)

@@ -25,7 +25,7 @@ PREFERENCES: tuple[tuple[Channel | Literal[""], float], ...] = (
     ("", 0.10),
 )
 #: Chance of an answer to one message: on the liked channel, on another one, and of people who like none.
-LIKED, OTHER, NONE = 0.42, 0.04, 0.06
+LIKED, OTHER, NONE = 0.6, 0.03, 0.06
 #: Chance that a channel that is not the liked one is open to us (an address and a marketing consent).
 OPEN = {"email": 0.95, "sms": 0.75, "push": 0.65}
 #: Median minutes until a person answers.

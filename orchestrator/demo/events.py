@@ -26,7 +26,7 @@ SOURCE = "online-retail-demo"
 #: Chance that somebody looked at one of an order's products in the days before.
 LOOKS_BEFORE = 0.3
 #: Days between two visits that lead to nothing, on average.
-IDLE_VISITS = 40.0
+IDLE_VISITS = 12.0
 
 Event = dict[str, Any]
 
@@ -162,7 +162,9 @@ def views(orders: Sequence[Order], person: Person, end: datetime, seed: int) -> 
             return
         if local > start:
             number += 1
-            yield _view(number, local.astimezone(UTC), person, draw.choice(shelf))
+            # People look longer at what costs more: the dearer one of two.
+            looked_at = max(draw.choice(shelf), draw.choice(shelf), key=lambda line: line.price)
+            yield _view(number, local.astimezone(UTC), person, looked_at)
 
 
 def _view(number: int, at: datetime, person: Person, line: Line) -> Event:

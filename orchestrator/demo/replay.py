@@ -17,7 +17,7 @@ from typing import Literal, cast
 import httpx
 
 from orchestrator.contracts.receipts import Feedback, FeedbackKind
-from orchestrator.demo.customers import CustomerModel
+from orchestrator.demo.customers import CHANNELS, CustomerModel
 from orchestrator.demo.customers import Sent as SentMessage
 from orchestrator.demo.events import SOURCE, Event
 from orchestrator.demo.screen import Answered, Entered, Screen, Sent
@@ -128,7 +128,16 @@ class Replay:
             decision = self._decided.pop(entry.send_id)
         customer = decision.customer
         person = self._model.person(customer)
-        message = Message(entry.send_id, customer, decision.journey, entry.channel, person.likes, entry.time)
+        weighed = {candidate.channel for candidate in decision.candidates} & set(CHANNELS)
+        message = Message(
+            entry.send_id,
+            customer,
+            decision.journey,
+            entry.channel,
+            person.likes,
+            entry.time,
+            choice=len(weighed) > 1 and (person.likes in weighed or not person.likes),
+        )
         self._tally.sent(message)
         self._screen.show(
             Sent(

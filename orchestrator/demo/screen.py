@@ -288,7 +288,10 @@ def print_summary(console: Console, tally: Tally, next_steps: Sequence[str]) -> 
         f"{found['withheld']:,} were decided but not sent (holdouts), {found['left']:,} cost us a channel.",
         soft_wrap=True,
     )
-    console.print("\nanswered, of the messages sent:", soft_wrap=True)
+    console.print(
+        "\nanswered, of the messages sent, in the first and in the last third of each customer's messages:",
+        soft_wrap=True,
+    )
     table = Table()
     for name in ("channel", "sent", "first third", "last third"):
         table.add_column(name, justify="left" if name == "channel" else "right")
@@ -298,7 +301,10 @@ def print_summary(console: Console, tally: Tally, next_steps: Sequence[str]) -> 
     rate = found["answer_rate"]
     table.add_row("all", f"{found['sent']:,}", f"{rate['first_third']:.1%}", f"{rate['last_third']:.1%}", style="bold")
     console.print(table)
-    console.print("\nmessages that went out on the channel the customer likes (nobody told us which):", soft_wrap=True)
+    console.print(
+        "\nmessages that went out on the channel the customer likes (nobody told us which), where there was a choice:",
+        soft_wrap=True,
+    )
     table = Table()
     for name in ("customers who", "first third", "last third"):
         table.add_column(name, justify="left" if name == "customers who" else "right")

@@ -21,6 +21,8 @@ class Message:
     channel: str
     likes: str
     at: int
+    #: Whether the liked channel was open and not the only one: only then is the channel a choice.
+    choice: bool = True
     answered: bool = False
     left: bool = False
 
@@ -55,19 +57,23 @@ class Tally:
         return self._by_id.get(send_id)
 
     def shares(self, likes: str, last: int = 150) -> dict[str, float]:
-        """Channel → share of a group's most recent `last` messages."""
-        recent = [message for message in self.messages if message.likes == likes][-last:]
+        """Channel → share of a group's most recent `last` messages with a choice."""
+        recent = [message for message in self.messages if message.likes == likes and message.choice][-last:]
         return {c: _rate(message.channel == c for message in recent).share for c in CHANNELS}
 
     def thirds(self) -> tuple[Sequence[Message], Sequence[Message]]:
-        """The first third of all messages, and the last."""
-        third = len(self.messages) // 3
-        return self.messages[:third], self.messages[len(self.messages) - third :]
+        """The first third of every customer's messages, and the last: before and after we got to know her."""
+        own: dict[str, list[Message]] = {}
+        for message in self.messages:
+            own.setdefault(message.customer, []).append(message)
+        first = [message for messages in own.values() for message in messages[: len(messages) // 3]]
+        last = [message for messages in own.values() for message in messages[len(messages) - len(messages) // 3 :]]
+        return first, last
 
 
 def on_liked(messages: Iterable[Message], likes: str) -> Rate:
-    """How many messages of a group went out on the channel it likes."""
-    return _rate(message.channel == likes for message in messages if message.likes == likes)
+    """How many messages of a group went out on the channel it likes, of those where there was a choice."""
+    return _rate(message.channel == likes for message in messages if message.likes == likes and message.choice)
 
 
 def answered(messages: Iterable[Message], channel: str | None = None) -> Rate:

@@ -38,10 +38,12 @@ from orchestrator.runtime.journey_files import read_journeys
 from orchestrator.runtime.listening import listen
 from orchestrator.runtime.local_redis import LocalRedis
 from orchestrator.runtime.partitions import Partitions
+from orchestrator.runtime.priors_publisher import PriorsPublisher
 from orchestrator.runtime.publish_journeys import publish_program
 from orchestrator.runtime.relay import Relay
 from orchestrator.runtime.relay_loop import RelayLoop
 from orchestrator.runtime.retention import trim_older
+from orchestrator.runtime.rollback_guard import RollbackGuard
 from orchestrator.runtime.streams_log import StreamsLog
 from orchestrator.runtime.ticker import Ticker
 from orchestrator.runtime.worker import check_partition_count, destinations
@@ -143,7 +145,15 @@ class Embedded:
         self._relay = Relay(self.client, self.log)
         self._relays = RelayLoop(self._relay, self._partitions.owned)
         self._ticker = Ticker(self.client, self.log, settings, self._clock)
-        self._dispatcher = build_dispatcher(settings, self.client, self.log, journal, self._clock, self._channels)
+        self._beliefs = PriorsPublisher(self.client, self.log, self._catalogue, topics.events, self._clock)
+        guard = RollbackGuard(settings, journal, self._clock)
+        guarded = guard.client()
+        self._stack.push_async_callback(guarded.aclose)
+        self._dispatcher = build_dispatcher(settings, guarded, self.log, journal, self._clock, self._channels)
+        watching = asyncio.Event()
+        self._stack.push_async_callback(_end, watching, asyncio.create_task(guard.run(watching)))
+        while not guard.folds:  # noqa: ASYNC110 - its own loop is shorter than what an event would need
+            await asyncio.sleep(0.005)
         #: Partition → offset of the last record that was applied.
         self._applied = {n: await self._partitions.acquire(n) - 1 for n in range(topics.partitions)}
         app = build_gateway(settings, self.log, self._channels, self.client, self._clock)
@@ -166,6 +176,7 @@ class Embedded:
             *(self._consume(partition, done) for partition in self._applied),
             self._relays.run(done),
             self._ticker.run(done),
+            self._beliefs.run(done),
             self._dispatcher.run(done),
             self._keep_redis(done),
             self._retain(done),
@@ -183,10 +194,12 @@ class Embedded:
                 raise outcome
 
     async def settle(self) -> None:
-        """Tick at the clock's time, then apply, relay and send until nothing more is due at this time.
+        """Do all work that is due at the clock's time: share what was learned, tick, apply, relay, send.
 
-        For a clock that stands while this runs. Raises DependencyUnreachable and redis.exceptions.RedisError.
+        Returns when nothing is left. For a clock that stands while this runs. Raises DependencyUnreachable and
+        redis.exceptions.RedisError.
         """
+        await self._beliefs.when_due()
         await self._ticker.once()
         while True:
             moved = 0
@@ -268,6 +281,11 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.up.set()
+
+
+async def _end(told: asyncio.Event, task: asyncio.Task[None]) -> None:
+    told.set()
+    await task
 
 
 async def _stop_server(server: _Server, serving: asyncio.Task[None]) -> None:

@@ -41,7 +41,7 @@ def reply(send_id: str = "s-1", kind: str = "reply", text: str = "Yes [bold]plea
 
 
 def message(n: int, channel: str, likes: str, *, hit: bool = False) -> Message:
-    return Message(f"s-{n}", f"c-{n}", "j", channel, likes, AT + n, answered=hit)
+    return Message(f"s-{n}", f"c-{n % 10}", "j", channel, likes, AT + n, answered=hit)
 
 
 def filled(messages: list[Message]) -> Tally:
@@ -79,9 +79,18 @@ def test_what_a_customer_wrote_is_shown_as_written() -> None:
 
 
 def test_thirds_and_shares() -> None:
+    """Each of ten customers has three messages: by email, push and SMS."""
     early = [message(n, "email", "sms", hit=n == 0) for n in range(10)]
     middle = [message(n, "push", "sms") for n in range(10, 20)]
     late = [message(n, "sms", "sms", hit=n < 28) for n in range(20, 30)]
+    # Whoever has too few messages to compare is in neither third, and what was no choice is not counted as one.
+    alone, forced = Message("s-x", "c-x", "j", "sms", "sms", AT), message(5, "push", "sms")
+    forced.choice = False
+    tally = filled([*early, *middle, *late])
+    assert tally.thirds() == (early, late)
+    tally.sent(alone)
+    assert tally.thirds() == (early, late)
+    assert on_liked([forced, *late], "sms").count == 10
     tally = filled([*early, *middle, *late])
     found = figures(tally)
     assert found["answer_rate"] == {"first_third": 0.1, "last_third": 0.8}
