@@ -100,6 +100,13 @@ def test_the_same_events_give_the_same_bytes(actions: list[tuple[str, int, int, 
     assert first.decisions == second.decisions
 
 
+def test_a_change_of_labels_takes_what_is_known_along() -> None:
+    sim = play([("nudge", 0, 5, ""), ("click", 0, 5, ""), ("label", 0, 5, "new"), ("nudge", 0, 90, "")])
+    cells = {key: vector[:WIDTH] for key, vector in sim.snapshot().sums.items() if key.startswith("cell")}
+    assert {key for key, vector in cells.items() if any(vector)} == set(counted_from_scratch(sim))
+    assert sim.customer("c0").segments == ["new", "old"]
+
+
 vectors = st.dictionaries(
     st.sampled_from([pooled.cell_key(g, c) for g in ("", "vip") for c in CHANNELS]),
     st.lists(st.integers(-(10**12), 10**12), min_size=pooled.CELL_WIDTH, max_size=pooled.CELL_WIDTH),
