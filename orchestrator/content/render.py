@@ -54,9 +54,12 @@ def render(
 ) -> Content:
     """The content of `template` on `channel`.
 
-    Templates see the roots of `facts` (customer, product, order, run, `with` literals) and `unsubscribe_url`. Marketing
-    e-mail that does not place the link itself gets a footer with it. Raises TemplateFailed.
+    `locale` is the customer's; the nearest translation is taken, else the message's own language. Templates see the
+    roots of `facts` (customer, product, order, run, `with` literals) and `unsubscribe_url`. Marketing e-mail
+    that does not place the link itself gets a footer with it. Raises TemplateFailed.
     """
+    template = template.spoken(locale, channel)
+    locale = template.locale or locale
     parts = template.channels.get(channel)
     if parts is None:
         raise TemplateFailed(

@@ -12,7 +12,7 @@ from orchestrator.engine.facts import resolved
 from orchestrator.engine.guards import channel_policy, held_until, reachable
 from orchestrator.engine.moments import moment_of
 from orchestrator.engine.scope import customer_value
-from orchestrator.engine.state import FAILED, OPEN_SENDS, RECENT_CONTACTS, Contact, Held, OpenSend, Run
+from orchestrator.engine.state import FAILED, OPEN_SENDS, RECENT_CONTACTS, Contact, Customer, Held, OpenSend, Run
 from orchestrator.language.program import Journey, Send
 from orchestrator.learning.chance import digest
 from orchestrator.learning.choice import NOTHING, Candidate, Situation, choose, posterior
@@ -237,8 +237,15 @@ def _row(turn: Turn, journey: Journey, run: Run, send: Send, decision: Decision,
         decided_at=turn.at,
         not_before=turn.at,
         not_after=deadline,
+        locale=locale_of(turn.customer),
         on_unknown=on_unknown,
     )
+
+
+def locale_of(customer: Customer) -> str:
+    """The language she reads, as her attributes state it: `de`, `pt-BR`. Empty when nobody said."""
+    stated = customer.attributes.get("locale") or customer.attributes.get("language")
+    return stated if isinstance(stated, str) and len(stated) <= 16 else ""
 
 
 def _address_kind(channel: str) -> str:

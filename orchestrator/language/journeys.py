@@ -15,7 +15,14 @@ from orchestrator.errors import Finding, JourneysInvalid
 from orchestrator.language.compile import Context, compile_journey, parse
 from orchestrator.language.findings import Findings, quoted
 from orchestrator.language.load import Document, load
-from orchestrator.language.messages import ParsedMessage, check_reads, name_of, parse_message
+from orchestrator.language.messages import (
+    ParsedMessage,
+    check_reads,
+    check_translation,
+    name_of,
+    parse_message,
+    with_translations,
+)
 from orchestrator.language.model import NAME, BranchForm, JourneyForm, RepeatForm, SendForm, SplitForm, StepForm
 from orchestrator.language.policy import DEFAULT, parse_policy
 from orchestrator.language.policy import FILE as POLICY_FILE
@@ -48,12 +55,7 @@ def check_program(files: Mapping[str, str]) -> tuple[Program | None, tuple[Findi
     if SEGMENTS_FILE in files:
         segments, faults = parse_segments(load(SEGMENTS_FILE, files[SEGMENTS_FILE]))
         found.extend(faults)
-    messages: dict[str, ParsedMessage] = {}
-    for file in sorted(name for name in files if name.startswith(MESSAGES) and name.endswith(".md")):
-        parsed, faults = parse_message(file, files[file])
-        found.extend(faults)
-        if parsed is not None:
-            messages[parsed.template.name] = parsed
+    messages, translations = _messages(files, found)
     templates = {name: parsed.template for name, parsed in messages.items()}
     names = frozenset(name_of(file) for file in files if file.startswith(MESSAGES))
     forms: dict[str, tuple[JourneyForm, Document]] = {}
@@ -67,8 +69,8 @@ def check_program(files: Mapping[str, str]) -> tuple[Program | None, tuple[Findi
         if form is not None:
             forms[slug] = form, document
     given = _given(form for form, _ in forms.values())
-    for name, parsed in messages.items():
-        found.extend(check_reads(parsed, given.get(name, frozenset())))
+    for parsed in (*messages.values(), *translations):
+        found.extend(check_reads(parsed, given.get(parsed.template.name, frozenset())))
     literals = {name: given.get(name, frozenset()) & frozenset(parsed.reads) for name, parsed in messages.items()}
     context = Context(templates, policy, names, literals)
     journeys: dict[str, Journey] = {}
@@ -92,6 +94,31 @@ def check_program(files: Mapping[str, str]) -> tuple[Program | None, tuple[Findi
         ),
         findings,
     )
+
+
+def _messages(files: Mapping[str, str], found: Findings) -> tuple[dict[str, ParsedMessage], list[ParsedMessage]]:
+    """The messages by name, each with its translations; and the translations by themselves."""
+    own: dict[str, ParsedMessage] = {}
+    translated: dict[str, dict[str, ParsedMessage]] = {}
+    for file in sorted(name for name in files if name.startswith(MESSAGES) and name.endswith(".md")):
+        parsed, faults = parse_message(file, files[file])
+        found.extend(faults)
+        if parsed is None:
+            continue
+        template = parsed.template
+        if template.locale:
+            translated.setdefault(template.name, {})[template.locale] = parsed
+        else:
+            own[template.name] = parsed
+    translations = [parsed for locales in translated.values() for parsed in locales.values()]
+    for parsed in translations:
+        file, name = parsed.template.file, parsed.template.name
+        if f"{MESSAGES}{name}.md" not in files:
+            found.add(Finding(file, 1, 1, f"a translation of no message: {quoted(name)}", f"write messages/{name}.md"))
+        elif name in own:
+            found.extend(check_translation(own[name], parsed))
+    messages = {name: with_translations(parsed, translated.get(name, {})) for name, parsed in own.items()}
+    return messages, translations
 
 
 def _slug(file: str, found: Findings) -> str | None:

@@ -5,6 +5,7 @@ All channels of one message stand in one file, so they are reviewed side by side
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ ROOTS = ("customer", "product", "order", "run", "view", "reply", "message")
 #: Addresses the renderer gives.
 LINKS = ("unsubscribe_url",)
 
+#: `de`, `pt-BR`: a language, and where it matters a country.
+LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?", re.ASCII)
 _OPEN = re.compile(r"---[ \t]*\n")
 _CLOSE = re.compile(r"^---[ \t]*(?:\n|\Z)", re.MULTILINE)
 
@@ -70,19 +73,43 @@ class ParsedMessage:
 
 
 def name_of(file: str) -> str:
-    """The message's name from `messages/<name>.md`."""
-    return file.removeprefix("messages/").removesuffix(".md")
+    """The message's name from `messages/<name>.md` or `messages/<name>.<locale>.md`."""
+    return file.removeprefix("messages/").removesuffix(".md").partition(".")[0]
+
+
+def locale_of(file: str) -> str:
+    """The locale of `messages/<name>.<locale>.md`; empty for the message's own language."""
+    return file.removeprefix("messages/").removesuffix(".md").partition(".")[2]
+
+
+def with_translations(parsed: ParsedMessage, translations: Mapping[str, ParsedMessage]) -> ParsedMessage:
+    """The message with its texts in other languages, locale → text. Its version is that of all of them together."""
+    if not translations:
+        return parsed
+    template = parsed.template
+    locales = {locale: one.template for locale, one in sorted(translations.items())}
+    version = digest({"own": template.version, "locales": {name: one.version for name, one in locales.items()}})
+    reads = dict(parsed.reads)
+    for one in translations.values():
+        for name in one.reads:
+            reads.setdefault(name, 1)
+    return ParsedMessage(dataclasses.replace(template, version=version, locales=locales), reads)
 
 
 def parse_message(file: str, text: str) -> tuple[ParsedMessage | None, tuple[Finding, ...]]:
     """The template of a file, or everything that is wrong with it."""
     found = Findings()
     name = name_of(file)
+    locale = locale_of(file)
     if not NAME.fullmatch(name):
         return None, (
             Finding(
                 file, 1, 1, f"{quoted(name)} is not a message name", "name the file in snake_case: refill_reminder.md"
             ),
+        )
+    if locale and not LOCALE.fullmatch(locale):
+        return None, (
+            Finding(file, 1, 1, f"{quoted(locale)} is not a locale", f"name the file {name}.de.md or {name}.pt-BR.md"),
         )
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return None, (
@@ -121,6 +148,7 @@ def parse_message(file: str, text: str) -> tuple[ParsedMessage | None, tuple[Fin
         file=file,
         lines=lines,
         facts=tuple(".".join(fact) for fact in form.facts),
+        locale=locale,
     )
     if found.errors:
         return None, found.sorted()
@@ -227,3 +255,23 @@ def check_reads(parsed: ParsedMessage, literals: frozenset[str]) -> tuple[Findin
         for name, line in sorted(parsed.reads.items())
         if name not in known
     )
+
+
+def check_translation(own: ParsedMessage, translation: ParsedMessage) -> tuple[Finding, ...]:
+    """Facts that the message declares and its translation does not show."""
+    file = translation.template.file
+    missing: list[Finding] = []
+    for channel, parts in translation.template.channels.items():
+        fields = {field for source in parts.values() for field in check(source)[1]}
+        missing += [
+            Finding(
+                file,
+                translation.template.lines.get(f"{channel}.{next(iter(parts))}", 1),
+                1,
+                f"{channel} does not show {quoted(fact)}, which {own.template.file} declares",
+                "show it in every language, or take it off the facts",
+            )
+            for fact in own.template.facts
+            if ".".join(fact.split(".")[:2]) not in fields
+        ]
+    return tuple(missing)

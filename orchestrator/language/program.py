@@ -402,6 +402,24 @@ class MessageTemplate:
     lines: Mapping[str, int] = field(default_factory=dict)
     #: Dotted names that every channel must show, as declared by `facts:`.
     facts: tuple[str, ...] = ()
+    #: The language this text is in, when it is a translation: `de`, `pt-BR`.
+    locale: str = ""
+    #: locale → the message in that language.
+    locales: Mapping[str, MessageTemplate] = field(default_factory=dict)
+
+    def spoken(self, locale: str, channel: str) -> MessageTemplate:
+        """The text for a customer of this locale: `de-AT`, else `de`, else the message's own language.
+
+        A translation without content for the channel is passed over.
+        """
+        wanted = locale.replace("_", "-").lower()
+        by_name = {name.lower(): template for name, template in self.locales.items()} if wanted else {}
+        while wanted:
+            found = by_name.get(wanted)
+            if found is not None and channel in found.channels:
+                return found
+            wanted = wanted.rpartition("-")[0]
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,7 @@ def test_a_likely_mistake_in_an_event_is_a_warning_not_an_error() -> None:
         ("_groups.yaml", "'_groups.yaml' is not known to this version"),
         ("team/test.yaml", "a journey in a folder of its own"),
         ("messages/x.txt", "messages are Markdown files"),
-        ("messages/refill.de.md", "'refill.de' is not a message name"),
+        ("messages/re-fill.md", "'re-fill' is not a message name"),
     ],
 )
 def test_file_names(name: str, message: str) -> None:
