@@ -36,20 +36,24 @@ class Shown:
         return self.fallback or any(self.name == guard or guard.startswith(f"{self.name}.") for guard in self.guards)
 
 
+def parsed(source: str) -> nodes.Template:
+    """The syntax tree of a source. Raises TemplateFault as `templates.check` does."""
+    check(source)
+    return _PARSER.parse(source)
+
+
 @lru_cache(maxsize=1_024)
 def shown(source: str) -> tuple[Shown, ...]:
     """Every value a source shows, in order. Raises TemplateFault as `templates.check` does."""
-    check(source)
     found: list[Shown] = []
-    for node in _PARSER.parse(source).body:
+    for node in parsed(source).body:
         _walk(node, frozenset(), False, {}, found)
     return tuple(found)
 
 
 def conditions(source: str) -> frozenset[str]:
     """Every dotted name that some condition of the source asks for."""
-    check(source)
-    tree = _PARSER.parse(source)
+    tree = parsed(source)
     found: set[str] = set()
     for node in tree.find_all(nodes.If):
         found.update(_names_in(node.test, {}))

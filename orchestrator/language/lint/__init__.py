@@ -17,6 +17,7 @@ from orchestrator.language.lint import (
     expiry,
     languages,
     steps,
+    texts,
     unset,
     wording,
 )
@@ -34,6 +35,7 @@ CHECKS: Mapping[str, Callable[[Checked], Iterable[Finding]]] = {
     "variables that some path leaves unset": unset.findings,
     "fake personalisation, and channels that say different things": wording.findings,
     "gaps between languages": languages.findings,
+    "texts that cost or lose more than they need": texts.findings,
 }
 
 
