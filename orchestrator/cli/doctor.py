@@ -36,4 +36,3 @@ def health(stage: Annotated[str, typer.Argument(help="worker, ingest, dispatcher
     typer.echo(f"{stage}: {', '.join(found) if found else 'no sign of life on this host'}")
     if not found:
         raise typer.Exit(1)
-

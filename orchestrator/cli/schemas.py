@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.contracts.json_schemas import event_schemas
+from orchestrator.language.scenario_schema import scenario_schema
 from orchestrator.language.schema import journey_schema, message_schema, policy_schema
 
 app = typer.Typer(no_args_is_help=True, help="Write and check the published JSON Schemas.")
@@ -25,6 +26,7 @@ def published() -> dict[str, str]:
         "journey": journey_schema(),
         "policy": policy_schema(),
         "message": message_schema(),
+        "scenario": scenario_schema(),
     }
     return {
         f"{name}{_SUFFIX}": json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in schemas.items()

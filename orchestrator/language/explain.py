@@ -11,8 +11,12 @@ from dataclasses import dataclass
 
 from orchestrator.language.findings import listed
 from orchestrator.language.program import (
+    WEEKDAYS,
+    Absence,
     Branch,
+    Clock,
     Condition,
+    Emit,
     EventMatch,
     Exit,
     Instruction,
@@ -20,7 +24,11 @@ from orchestrator.language.program import (
     Jump,
     Policy,
     Program,
+    Reference,
+    Repeat,
     Send,
+    Set,
+    Split,
     Wait,
     WaitFor,
     WaitUntil,
@@ -40,7 +48,8 @@ class Line:
 
 def explain(journey: Journey, program: Program) -> list[Line]:
     """What the journey does, sentence by sentence, in the order in which it happens."""
-    return [*_head(journey), *_limits(journey, program.policy), Line("What happens:"), *_steps(journey)]
+    head = (*_head(journey), *_rollout(journey), *_limits(journey, program.policy))
+    return [*head, Line("What happens:"), *_steps(journey)]
 
 
 # --- the head -----------------------------------------------------------------------------------------------------
@@ -53,7 +62,7 @@ def _head(journey: Journey) -> Iterator[Line]:
         "draining": "It is draining: nobody enters any more, those inside go on to the end.",
         "stopped": "It is stopped: nothing of it goes out.",
     }[journey.status]
-    yield Line(f"{journey.name}. {journey.owner} answers for it. {status}")
+    yield Line(f"{journey.name}{'' if journey.name[-1] in '.?!' else '.'} {journey.owner} answers for it. {status}")
     yield Line(_starts(journey))
     if journey.audience is not None:
         yield Line(f"She enters only if {condition_words(journey.audience)}.")
@@ -71,17 +80,42 @@ def _head(journey: Journey) -> Iterator[Line]:
 
 def trigger_words(journey: Journey) -> str:
     """What starts a run, in a word or two."""
-    return journey.trigger.match.type
+    return journey.trigger.text
 
 
 def _starts(journey: Journey) -> str:
     trigger = journey.trigger
+    if isinstance(trigger, Absence):
+        return _absence(trigger) + _start(journey)
+    if isinstance(trigger, Clock):
+        return f"It starts {clock_words(trigger)}, by the customer's own clock."
     if trigger.times > 1:
         each = f" (each {name_words(trigger.same)} by itself)" if trigger.same else ""
-        return (
-            f"It starts when {event_words(trigger.match)} came {trigger.times} times in {span(trigger.within)}{each}."
-        )
+        many = f"{trigger.times} times in {span(trigger.within)}{each}"
+        return f"It starts when {event_words(trigger.match)} came {many}."
     return f"It starts with {event_words(trigger.match)}."
+
+
+def _absence(trigger: Absence) -> str:
+    long = span(trigger.lasting) if trigger.lasting else f"{trigger.gaps:g} times as long as is usual for her"
+    if trigger.event == "response":
+        where = f" on {trigger.channel}" if trigger.channel else ""
+        return f"It starts when {_messages(trigger.sent)}{where} went unanswered and she has not responded for {long}."
+    which = f" in which {condition_words(trigger.where)}" if trigger.where is not None else ""
+    return f"It starts when there has been no {trigger.event.replace('_', ' ')}{which} for {long}."
+
+
+def _start(journey: Journey) -> str:
+    if not journey.start.existing:
+        return ""
+    pace = f", {journey.start.per_day} a day" if journey.start.per_day else ""
+    return f" Who fits already when it goes live is taken in too{pace}."
+
+
+def clock_words(trigger: Clock) -> str:
+    """`every Monday at 09:00`."""
+    day = "day" if trigger.weekday is None else WEEKDAYS[trigger.weekday].capitalize()
+    return f"every {day} at {clock(trigger.minute)}"
 
 
 def _reentry(journey: Journey) -> str:
@@ -90,7 +124,30 @@ def _reentry(journey: Journey) -> str:
         return "Each customer enters once in her life."
     if reentry.mode == "after":
         return f"She may enter again {span(reentry.after)} after the last time ended."
+    if reentry.mode == "restart":
+        return "When it is set off again while she is inside, it begins anew."
+    if reentry.mode == "per":
+        return f"She goes through it once for each {name_words(reentry.key, bare=True)}, side by side."
     return "She may enter again as soon as the last time has ended."
+
+
+def _rollout(journey: Journey) -> Iterator[Line]:
+    rollout = journey.rollout
+    if rollout is None:
+        return
+    limits = []
+    if rollout.share < 1:
+        limits.append(f"for {rollout.share:.0%} of customers")
+    if rollout.only is not None:
+        limits.append(f"only where {condition_words(rollout.only)}")
+    if rollout.channels:
+        limits.append(f"only by {listed(rollout.channels)}")
+    if rollout.until:
+        limits.append(f"until {rollout.until}")
+    if rollout.budget is not None:
+        limits.append(f"until {rollout.budget:g} are spent")
+    if limits:
+        yield Line(f"For now it is a trial: {', '.join(limits)}.")
 
 
 def _limits(journey: Journey, policy: Policy) -> Iterator[Line]:
@@ -129,18 +186,18 @@ def _messages(count: int) -> str:
 
 # --- the steps ----------------------------------------------------------------------------------------------------
 
-_NESTED = re.compile(r"\.(branch)\[(\d+)\]\.(then|else)\[")
+_NESTED = re.compile(r"\.(?:(branch|split)\[(\d+)\]\.(then|else)|(repeat)\.steps)\[")
 
 
 def _steps(journey: Journey) -> Iterator[Line]:
     guard = ""
     said: set[str] = set()
-    branches = {step.path: step for step in journey.steps if isinstance(step, Branch) and not step.path.endswith(".if")}
+    heads = {step.path: step for step in journey.steps if isinstance(step, Branch | Split)}
     for step in journey.steps:
         if isinstance(step, Jump):
             continue
-        yield from _cases(step.path, branches, said)
-        depth = len(_NESTED.findall(step.path)) * 2
+        yield from _cases(step.path, heads, said)
+        depth = sum(1 if match[4] else 2 for match in _NESTED.finditer(step.path))
         if isinstance(step, Branch) and step.path.endswith(".if"):
             guard = condition_words(step.cases[0][0])
             continue
@@ -149,22 +206,40 @@ def _steps(journey: Journey) -> Iterator[Line]:
             sentence = f"If {guard}: {sentence[0].lower()}{sentence[1:]}"
             guard = ""
         yield Line(sentence, depth + 1, step.path)
+        if isinstance(step, Split):
+            silent = [arm for arm, _, target in step.arms if not _has_steps(journey, step, arm, target)]
+            if silent:
+                yield Line(f"{listed(map(repr, silent))} gets nothing here, to compare with.", depth + 2, step.path)
     yield Line("Then it is over.", 1)
 
 
-def _cases(path: str, branches: dict[str, Branch], said: set[str]) -> Iterator[Line]:
-    """The headings of the cases this step stands in, each said once."""
-    for depth, match in enumerate(_NESTED.finditer(path)):
-        case = path[: match.end()].rpartition("[")[0]
-        if case in said:
+def _has_steps(journey: Journey, split: Split, arm: str, target: int) -> bool:
+    if target >= len(journey.steps):
+        return False
+    number = [name for name, _, _ in split.arms].index(arm)
+    return journey.steps[target].path.startswith(f"{split.path}.split[{number}].then[")
+
+
+def _cases(path: str, heads: dict[str, Branch | Split], said: set[str]) -> Iterator[Line]:
+    """The headings of the cases and arms this step stands in, each said once."""
+    depth = 0
+    for match in _NESTED.finditer(path):
+        if match[4]:
+            depth += 1
             continue
-        said.add(case)
-        branch = branches[path[: match.start()]]
-        number = int(match[2])
-        if match[3] == "else":
-            yield Line("Otherwise:", depth * 2 + 2, case)
-        else:
-            yield Line(f"If {condition_words(branch.cases[number][0])}:", depth * 2 + 2, case)
+        case = path[: match.end()].rpartition("[")[0]
+        head = heads.get(path[: match.start()])
+        if case not in said and head is not None:
+            said.add(case)
+            yield Line(_heading(head, int(match[2]), match[3]), depth + 2, case)
+        depth += 2
+
+
+def _heading(head: Branch | Split, number: int, word: str) -> str:
+    if isinstance(head, Split):
+        arm, share, _ = head.arms[number]
+        return f"{share:.0%} of customers, called '{arm}':"
+    return "Otherwise:" if word == "else" else f"If {condition_words(head.cases[number][0])}:"
 
 
 def step_words(step: Instruction) -> str:
@@ -175,17 +250,45 @@ def step_words(step: Instruction) -> str:
         again = f", counted anew from each {step.after_last}" if step.after_last else ""
         return f"Wait {span(step.duration)}{again}."
     if isinstance(step, WaitUntil):
-        if step.offset == 0:
-            return "Wait until she is due to buy again, by her own rhythm."
-        side = "before" if step.offset < 0 else "after"
-        return f"Wait until {span(abs(step.offset))} {side} she is due to buy again, by her own rhythm."
+        return f"Wait until {_moment(step)}."
     if isinstance(step, WaitFor):
         return f"Wait for {listed(_awaited(event) for event in step.events)}, {span(step.up_to)} at most."
     if isinstance(step, Branch):
         return "Then it depends:"
     if isinstance(step, Exit):
         return f"Leave, with the reason '{step.reason}'."
+    if isinstance(step, Split):
+        return "Customers are divided by lot, each stays where she is put:"
+    if isinstance(step, Set):
+        return f"Note for her: {listed(f'{_dotted(name)} is {_value(value)}' for name, value in step.values)}."
+    if isinstance(step, Emit):
+        given = listed(f"{name} {_value(value)}" for name, value in step.values.items())
+        what = f" with {given}" if given else ""
+        until = f", worth something for {span(step.expires)}" if step.expires else ""
+        return f"Tell the others: '{step.event}'{what}{until}."
+    if isinstance(step, Repeat):
+        return f"As long as {condition_words(step.condition)}, {step.at_most} times at most:"
     return ""
+
+
+def _moment(step: WaitUntil) -> str:
+    if step.anchor == "clock" and step.clock is not None:
+        day = "" if step.clock.weekday is None else f"{WEEKDAYS[step.clock.weekday].capitalize()} "
+        return f"{day}{clock(step.clock.minute)}, by her own clock"
+    what = "she is due to buy again, by her own rhythm" if step.anchor == "next_due" else name_words(step.name)
+    if step.offset == 0:
+        return what
+    return f"{span(abs(step.offset))} {'before' if step.offset < 0 else 'after'} {what}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return name_words(value.name) if isinstance(value, Reference) else f"'{value}'"
+
+
+def _dotted(name: tuple[str, ...]) -> str:
+    return " ".join(part.replace("_", " ") for part in name)
 
 
 def _send(send: Send) -> str:
@@ -203,8 +306,9 @@ def _send(send: Send) -> str:
         )  # fmt: skip
     given = ""
     if send.literals:
-        given = f" with {listed(f'{name} {value}' for name, value in send.literals.items())}"
-    return f"Send {what}{given} {where}; give up when it could not go within {span(send.expires)}."
+        given = f" with {listed(f'{name} {_value(value)}' for name, value in send.literals.items())}"
+    when = {"best": " at the hour she answers", "clock": f" at {clock(send.minute)} by her own clock"}.get(send.at, "")
+    return f"Send {what}{given} {where}{when}; give up when it could not go within {span(send.expires)}."
 
 
 def _awaited(event: str) -> str:
@@ -324,28 +428,34 @@ def _expression(text: str) -> str:
 def mermaid(journey: Journey) -> str:
     """The journey as a Mermaid flowchart. Conditions stand on the arrows."""
     lines = ["flowchart TD", f'  start(["{_label(_starts(journey))}"])', '  done(["over"])']
-    steps = journey.steps
-    for index, step in enumerate(steps):
-        if isinstance(step, Jump):
-            continue
-        shape = ("{", "}") if isinstance(step, Branch) else ("[", "]")
-        text = "?" if isinstance(step, Branch) else step_words(step).split(";")[0].rstrip(".")
-        lines.append(f'  s{index}{shape[0]}"{_label(text)}"{shape[1]}')
+    for index, step in enumerate(journey.steps):
+        if isinstance(step, Branch | Split | Repeat):
+            word = {Branch: "?", Split: "by lot", Repeat: "again?"}[type(step)]
+            lines.append(f'  s{index}{{"{word}"}}')
+        elif not isinstance(step, Jump):
+            lines.append(f'  s{index}["{_label(step_words(step).split(";")[0].rstrip("."))}"]')
     lines.append(f"  start --> {_node(journey, 0)}")
-    for index, step in enumerate(steps):
-        if isinstance(step, Jump):
-            continue
-        if isinstance(step, Branch):
-            lines += [
-                f'  s{index} -->|"{_label(condition_words(condition))}"| {_node(journey, target)}'
-                for condition, target in step.cases
-            ]
-            lines.append(f'  s{index} -->|"otherwise"| {_node(journey, step.otherwise)}')
-        elif isinstance(step, Exit):
-            lines.append(f"  s{index} --> done")
-        else:
-            lines.append(f"  s{index} --> {_node(journey, index + 1)}")
+    for index, step in enumerate(journey.steps):
+        if not isinstance(step, Jump):
+            lines += [f"  s{index} {arrow} {_node(journey, target)}" for arrow, target in _arrows(index, step)]
     return "\n".join(lines) + "\n"
+
+
+def _arrows(index: int, step: Instruction) -> Iterator[tuple[str, int]]:
+    if isinstance(step, Branch):
+        for condition, target in step.cases:
+            yield f'-->|"{_label(condition_words(condition))}"|', target
+        yield '-->|"otherwise"|', step.otherwise
+    elif isinstance(step, Split):
+        for arm, share, target in step.arms:
+            yield f'-->|"{share:.0%} {_label(arm)}"|', target
+    elif isinstance(step, Repeat):
+        yield f'-->|"{_label(condition_words(step.condition))}"|', index + 1
+        yield '-->|"otherwise"|', step.end
+    elif isinstance(step, Exit):
+        yield "-->", 10**9
+    else:
+        yield "-->", index + 1
 
 
 def _node(journey: Journey, index: int) -> str:

@@ -13,6 +13,9 @@ from orchestrator.language.program import (
     Instruction,
     Journey,
     Jump,
+    Repeat,
+    Split,
+    Trigger,
     Wait,
     WaitFor,
 )
@@ -23,6 +26,10 @@ def successors(steps: Sequence[Instruction], index: int) -> tuple[int, ...]:
     step = steps[index]
     if isinstance(step, Branch):
         return tuple(dict.fromkeys((*(target for _, target in step.cases), step.otherwise)))
+    if isinstance(step, Split):
+        return tuple(dict.fromkeys(target for _, _, target in step.arms))
+    if isinstance(step, Repeat):
+        return (index + 1, step.end)
     if isinstance(step, Jump):
         return (step.target,)
     if isinstance(step, Exit):
@@ -125,3 +132,8 @@ def at_once(journey: Journey) -> frozenset[int]:
         if not takes_time(steps[index]):
             left.extend(successors(steps, index))
     return frozenset(seen)
+
+
+def started_by(journey: Journey) -> str:
+    """The event type that starts the journey; empty when an absence or the clock does."""
+    return journey.trigger.match.type if isinstance(journey.trigger, Trigger) else ""

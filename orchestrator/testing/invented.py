@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.language.load import load
-from orchestrator.language.program import Journey
+from orchestrator.language.program import Absence, Journey, Trigger
 
 ADDRESSES = {"email": "ada@example.com", "phone": "+15005550006", "push": "an-invented-token"}
 _ADDRESS_OF = {"email": "email", "sms": "phone", "push": "push"}
@@ -118,8 +118,11 @@ def story(
 
 
 def _event(journey: Journey) -> tuple[str, int]:
+    """The type of the event that starts it and how often it must come. An absence starts with what then stays away."""
     trigger = journey.trigger
-    return trigger.match.type, trigger.times
+    if isinstance(trigger, Trigger):
+        return trigger.match.type, trigger.times
+    return (trigger.event if isinstance(trigger, Absence) and trigger.event != "response" else "view"), 1
 
 
 def _made(kind: str, customer: str, at: datetime, asked: Mapping[str, Any], number: str) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from orchestrator.language.load import load
 from orchestrator.language.messages import MessageForm
 from orchestrator.language.model import VERBS, CaseForm, EventForm, GoalForm, JourneyForm, TriggerForm
 from orchestrator.language.policy import PolicyForm
+from orchestrator.language.scenario_schema import scenario_schema
 from orchestrator.language.schema import journey_schema, message_schema, policy_schema
 
 JOURNEYS = Path(__file__).parents[2] / "journeys"
 
 
-@pytest.mark.parametrize("schema", [journey_schema(), policy_schema(), message_schema()])
+@pytest.mark.parametrize("schema", [journey_schema(), policy_schema(), message_schema(), scenario_schema()])
 def test_they_are_schemas_and_explain_every_key(schema: dict[str, Any]) -> None:
     Draft202012Validator.check_schema(schema)
     for key, value in schema["properties"].items():
@@ -42,6 +43,8 @@ def test_no_key_is_forgotten() -> None:
 def test_shipped_files_fit() -> None:
     for path in JOURNEYS.glob("*.yaml"):
         schema = policy_schema() if path.name.startswith("_") else journey_schema()
+        if path.name.endswith(".scenario.yaml"):
+            schema = scenario_schema()
         Draft202012Validator(schema).validate(load(path.name, path.read_text()).data)
 
 

@@ -18,14 +18,14 @@ def findings(checked: Checked) -> Iterator[Finding]:
             one.owner != other.owner
             and one.priority == other.priority
             and one.purpose == other.purpose == "marketing"
-            and one.trigger.match.type == other.trigger.match.type
+            and one.trigger.text == other.trigger.text
             and not _disjoint(checked, one, other)
         ):
             yield checked.places.at(
                 other.slug,
                 "priority",
                 f"{other.owner} ('{other.slug}') and {one.owner} ('{one.slug}') write to the same customers after"
-                f" '{one.trigger.match.type}', both with priority {one.priority}: the order of their names decides",
+                f" '{one.trigger.text}', both with priority {one.priority}: the order of their names decides",
                 "give one of them the higher 'priority', or let their audiences exclude each other",
             )
 

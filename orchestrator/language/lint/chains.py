@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.errors import Finding
-from orchestrator.language.flow import at_once, reachable
+from orchestrator.language.flow import at_once, reachable, started_by
 from orchestrator.language.lint.checked import Checked
-from orchestrator.language.program import Instruction, Journey, Send
+from orchestrator.language.program import Emit, Instruction, Journey, Send
 
 #: What the product itself publishes about every message, whoever receives it.
 _OF_A_SEND = ("message_sent", "message_delivered")
@@ -36,13 +36,12 @@ def published(step: Instruction) -> tuple[str, ...]:
     """The events an instruction brings about."""
     if isinstance(step, Send):
         return _OF_A_SEND
-    event = getattr(step, "event", None)
-    return (event,) if isinstance(event, str) else ()
+    return (step.event,) if isinstance(step, Emit) else ()
 
 
 def _sets_off(one: Journey, other: Journey, positions: frozenset[int]) -> bool:
-    event = other.trigger.match.type
-    return any(event in published(one.steps[index]) for index in positions)
+    event = started_by(other)
+    return bool(event) and any(event in published(one.steps[index]) for index in positions)
 
 
 def _rings(journeys: dict[str, Journey]) -> list[tuple[str, ...]]:

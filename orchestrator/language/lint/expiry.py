@@ -35,7 +35,7 @@ def findings(checked: Checked) -> Iterator[Finding]:
 
 def _waits_for_an_hour(send: Send) -> bool:
     """Whether the step holds its message for an hour of the day."""
-    return getattr(send, "at", "now") not in ("now", None, "")
+    return send.at != "now"
 
 
 def _length(hours: QuietHours) -> int:

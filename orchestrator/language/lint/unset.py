@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from orchestrator.errors import Finding
 from orchestrator.language.findings import quoted
-from orchestrator.language.flow import predecessors, reachable
+from orchestrator.language.flow import predecessors, reachable, started_by
 from orchestrator.language.lint.checked import Checked
 from orchestrator.language.messages import LINKS, ROOTS
 from orchestrator.language.program import Branch, Journey, MessageTemplate, Send, WaitFor
@@ -44,7 +44,7 @@ def _awaited(checked: Checked, journey: Journey) -> Iterator[Finding]:
             continue
         for number, (condition, _) in enumerate(step.cases):
             read = {name[0] for name in condition.names} & some
-            for event in sorted(read - known[index] - {journey.trigger.match.type}):
+            for event in sorted(read - known[index] - {started_by(journey)}):
                 place = step.path if step.path.endswith(".if") else f"{step.path}.branch[{number}].if"
                 yield checked.places.at(
                     journey.slug,
@@ -79,7 +79,7 @@ def _after(journey: Journey, known: dict[int, frozenset[str]], index: int) -> fr
 
 
 def _facts(checked: Checked, journey: Journey, send: Send) -> Iterator[Finding]:
-    brings = _BRINGS.get(journey.trigger.match.type)
+    brings = _BRINGS.get(started_by(journey))
     for name in send.messages:
         template = checked.program.messages.get(name)
         if template is None:
@@ -95,7 +95,7 @@ def _facts(checked: Checked, journey: Journey, send: Send) -> Iterator[Finding]:
                     journey.slug,
                     send.path,
                     f"message {quoted(name)} shows {quoted(one.name)} ({part}), and the trigger"
-                    f" {quoted(journey.trigger.match.type)} brings no {root}: it would fail for everybody",
+                    f" {quoted(started_by(journey))} brings no {root}: it would fail for everybody",
                     f"put it inside '{{% if {root} %}}', or choose another message",
                     level="error",
                     key="send",

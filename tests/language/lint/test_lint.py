@@ -174,6 +174,10 @@ DEFECTS = [
      "error messages/looked.md:3:1: sms: 'customer.first_name' is shown to people we have no relation with"),
     ("a channel that leads elsewhere", "messages/looked.md", "{{ product.url }}\"\npush", "https://other.test/x\"\npush",
      "warning messages/looked.md:3:1: sms does not lead to {{ product.url }}, another channel does"),
+    ("typographic quotes in a text message", "messages/looked.md", 'sms: "Time for', 'sms: "It’s time for',
+     "warning messages/looked.md:3:1: sms: '’' makes every part 70 characters long instead of 160"),
+    ("a notification that phones cut", "messages/looked.md", 'body: "Time again?"', 'body: "' + "Time again? " * 14 + '"',
+     "warning messages/looked.md:4:1: push body: 168 characters before anything is filled in; phones show about 150"),
     ("a channel that leads nowhere", "messages/looked.md", ', link: "{{ product.url }}"}', "}",
      "warning messages/looked.md:4:1: push does not lead to {{ product.url }}, another channel does"),
 ]  # fmt: skip
