@@ -42,8 +42,10 @@ async def _play(settings: Settings, seed: int, customers: int, days: int, as_jso
     from orchestrator.runtime.channels import load_channels
     from orchestrator.runtime.clock import FastClock
     from orchestrator.runtime.embedded import Embedded
+    from orchestrator.runtime.signals import stop_on_signals
     from orchestrator.testing.fakes import ProviderFakes
 
+    stop = stop_on_signals()
     model = CustomerModel(seed)
     orders = purchases.some(purchases.load(), customers=customers, days=days, seed=seed)
     told = story(orders, model)
@@ -81,7 +83,9 @@ async def _play(settings: Settings, seed: int, customers: int, days: int, as_jso
                         f"journeys {', '.join(sorted(program.journeys))}; gateway on {embedded.url}, "
                         f"fake SendGrid, Twilio and FCM on {fakes.url}"
                     )
-                    await Replay(embedded, fakes, clock, model, told.events, http, screen, tally).run()
+                    await Replay(embedded, fakes, clock, model, told.events, http, screen, tally).run(stop)
         finally:
             screen.close()
     screen.summary(tally, NEXT)
+    if stop.is_set():
+        raise typer.Exit(130)

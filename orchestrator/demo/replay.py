@@ -8,6 +8,7 @@ second. Everything goes over HTTP, as from outside: events with an API key, prov
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 from collections.abc import AsyncIterator, Sequence
@@ -81,9 +82,9 @@ class Replay:
         self._decided: dict[str, Decision] = {}
         fakes.on_accept(self._accepted)
 
-    async def run(self) -> None:
-        """The whole story. Raises OrchestratorError when a part does not work."""
-        while self._published < len(self._events):
+    async def run(self, stop: asyncio.Event) -> None:
+        """The whole story, or until `stop`. Raises OrchestratorError when a part does not work."""
+        while self._published < len(self._events) and not stop.is_set():
             now = await self._next_moment()
             self._clock.set(now)
             await self._bring_feedback(now)

@@ -24,6 +24,7 @@ from orchestrator.demo.tally import GROUPS, Tally, answered, on_liked
 
 #: Lines a second, on average: a person can follow these.
 LINES_TERMINAL, LINES_PLAIN = 7.0, 3.0
+LEARNED = "where the last messages to each group went (nobody told us who likes what)"
 _COLOURS = {"email": "cyan", "sms": "green", "push": "magenta"}
 _NAMES = {"email": "email", "sms": "SMS", "push": "push"}
 
@@ -180,7 +181,7 @@ class TerminalScreen:
         print_summary(self._console, tally, next_steps)
 
     def _render(self) -> RenderableType:
-        return Group("", learned(self._tally), self._bar)
+        return Group("", LEARNED, learned(self._tally), self._bar)
 
 
 class PlainScreen:
@@ -237,10 +238,8 @@ class JsonScreen:
 
 
 def learned(tally: Tally) -> Table:
-    """Where each group's messages went lately."""
-    table = Table(
-        title="where messages went, of the last 150 to customers who secretly", title_justify="left", title_style="dim"
-    )
+    """Where each group's messages went lately; `LEARNED` is its heading."""
+    table = Table()
     table.add_column("")
     for channel in CHANNELS:
         table.add_column(_NAMES[channel], justify="right")

@@ -165,6 +165,24 @@ def test_the_demo_is_the_same_every_time_and_another_one_for_another_seed() -> N
     assert first.stdout != other.stdout
 
 
+def test_an_interrupted_demo_ends_soon_with_what_there_is() -> None:
+    playing = subprocess.Popen(
+        [*COMMAND, "demo", "--json"], cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert playing.stdout is not None
+    lines = []
+    for line in playing.stdout:
+        lines.append(line)
+        if '"sent"' in line:
+            break
+    playing.send_signal(signal.SIGINT)
+    rest, _ = playing.communicate(timeout=SOON)
+    assert playing.returncode == 130
+    summary = json.loads((lines + rest.splitlines())[-1])
+    assert summary["record"] == "summary"
+    assert summary["sent"] >= 1
+
+
 def test_the_demo_without_a_terminal_is_plain_text() -> None:
     played = run("demo", "--customers", "6", "--days", "60")
     assert played.returncode == 0, played.stderr
