@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.language.compile import CHANNELS, KNOWN_EVENTS
+from orchestrator.language.compile import CHANNELS
+from orchestrator.language.compile_conditions import KNOWN_EVENTS
 from orchestrator.language.schema import DIALECT, Schema
 
 _DURATION: Schema = {

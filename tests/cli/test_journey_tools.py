@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - what is typed and printed reads better on one line
+
 """`orchestrator journeys …` as a marketer types it: what is printed, what is written, how it ends."""
 
 from __future__ import annotations
