@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.contracts.records import Event
 from orchestrator.engine import evidence
 from orchestrator.engine.context import Turn
+from orchestrator.engine.decision import Decision
 from orchestrator.engine.facts import understood
 from orchestrator.engine.scope import revenue_of
 from orchestrator.engine.state import DELIVERED, FAILED, SENT, OpenSend, Run
@@ -160,6 +161,27 @@ def _respond(turn: Turn, event: Event, sent: OpenSend | None, reply: dict[str, A
     evidence.responded(turn, sent, delay=max(0, event.time - sent.at), value=value)
     sent.opened = sent.opened or sent.channel in OPENS_SEEN
     turn.result.count(f"responded:{sent.channel}")
+    turn.result.decisions.append(_answered(turn, event, sent))
+
+
+def _answered(turn: Turn, event: Event, sent: OpenSend) -> Decision:
+    """The record that a send was answered, for the timeline and for whoever values another policy by what came."""
+    contact = next((one for one in turn.customer.contacts if one.send_id == sent.send_id), None)
+    return Decision(
+        kind="answered",
+        id=f"{sent.send_id}-answered",
+        at=turn.at,
+        customer=turn.customer_id,
+        journey=contact.journey if contact is not None else "",
+        version="",
+        run_id=sent.run_id,
+        step=sent.step,
+        message=sent.message,
+        channel=sent.channel,
+        purpose=contact.purpose if contact is not None else "",
+        reason=event.type,
+        event=f"{event.source}/{event.id}",
+    )
 
 
 def _in_time(turn: Turn, event: Event, sent: OpenSend) -> bool:

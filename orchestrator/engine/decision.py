@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["entered", "ended", "sent", "withheld", "skipped", "held", "converted", "emitted"]
+Kind = Literal["entered", "ended", "sent", "withheld", "skipped", "held", "converted", "emitted", "answered"]
 
 
 class Weighed(msgspec.Struct, array_like=False, omit_defaults=True):
@@ -26,6 +26,12 @@ class Weighed(msgspec.Struct, array_like=False, omit_defaults=True):
     pressure: float = 0.0
     #: Relative variance of its value that is shared with all customers of her group.
     doubt: float = 0.0
+    #: Her own decayed sends and responses.
+    sends: float = 0.0
+    responses: float = 0.0
+    #: Of her last messages on it (LAST at most), how many there were and how many she answered.
+    last: int = 0
+    answered: int = 0
 
 
 class WeighedText(msgspec.Struct, omit_defaults=True):
@@ -79,24 +85,47 @@ class Decision(msgspec.Struct, kw_only=True, omit_defaults=True):
     silent: bool = False
     #: Split → arm of the run, on its end and conversion.
     arms: dict[str, str] = {}
+    #: Ends and conversions: source and id of the event that brought them.
+    event: str = ""
+    #: Would-be sends: the probability with which she was held out of this journey, and of all; whether of all.
+    holdout: float = 0.0
+    holdout_all: float = 0.0
+    silent_all: bool = False
+    #: Would-be sends: what she had spent before, and how long after the first one a goal counts (ms).
+    spent: float = 0.0
+    window: int = 0
 
     def reasons(self) -> list[str]:
-        """The decision in sentences for people, most telling first."""
+        """The decision in sentences for people, most telling first: what held it, why this channel, what she did on
+        each lately, what was left out and why."""
         said: list[str] = []
+        if self.reason and self.kind in ("skipped", "held", "withheld"):
+            said.append(_REASONS.get(self.reason, self.reason))
+        mode = _MODES.get(self.mode)
+        if mode and self.channel:
+            said.append(f"{self.channel}: {mode}")
         for weighed in sorted(self.candidates, key=lambda w: (-w.share, w.channel)):
             rate = weighed.a / (weighed.a + weighed.b)
             worth = rate * weighed.value - weighed.cost - weighed.loss
             said.append(
-                f"{weighed.channel}: expects {rate:.0%} answers, worth {worth:.3f} a message,"
-                f" picked {weighed.share:.0%} of the time"
+                f"{weighed.channel}: {_lately(weighed)}, expected to answer {rate:.0%},"
+                f" worth {worth:.3f} a message, picked {weighed.share:.0%} of the time"
             )
         said.extend(f"{channel}: {_EXCLUDED.get(why, why)}" for channel, why in sorted(self.excluded.items()))
-        mode = _MODES.get(self.mode)
-        if mode and self.channel:
-            said.insert(0, f"{self.channel}: {mode}")
-        if self.reason and self.kind in ("skipped", "held", "withheld"):
-            said.insert(0, _REASONS.get(self.reason, self.reason))
+        if len(self.texts) > 1:
+            best = max(self.texts, key=lambda text: (text.share, text.message))
+            shown = next((text for text in self.texts if text.message == self.message), best)
+            told = "the message answered most" if shown is best else f"tried beside {best.message}, answered more"
+            said.append(f"{self.message}: {told}, picked {shown.share:.0%} of the time")
         return said
+
+
+def _lately(weighed: Weighed) -> str:
+    if not weighed.last:
+        return "never used for her"
+    if weighed.last == 1:
+        return "she answered the last one" if weighed.answered else "she did not answer the last one"
+    return f"she answered {weighed.answered} of her last {weighed.last}"
 
 
 _MODES = {

@@ -9,6 +9,7 @@ from orchestrator.contracts.records import Event
 from orchestrator.engine.context import Turn
 from orchestrator.engine.decision import Decision
 from orchestrator.engine.facts import TEXT, plain, resolve, resolved, run_scope
+from orchestrator.engine.holdout import held_out
 from orchestrator.engine.local_time import iso
 from orchestrator.engine.matching import first_match
 from orchestrator.engine.moments import wait_end
@@ -83,7 +84,7 @@ def _enter(
         version=journey.version,
         entered=turn.at,
         bound=bound(),
-        silent=_in_holdout(turn, journey),
+        silent=held_out(turn, journey),
         key=key,
     )
     customer.runs.append(run)
@@ -148,14 +149,6 @@ def _bound(journey: Journey, event: Event, line: Mapping[str, Any]) -> dict[str,
         if root in journey.reads:
             bound[root] = {**plain(event.data), "id": event_value(event, ("id",))}
     return bound
-
-
-def _in_holdout(turn: Turn, journey: Journey) -> bool:
-    seed, customer_id = turn.context.seed, turn.customer_id
-    share = turn.context.program.policy.holdout
-    if share and journey.purpose == "marketing" and uniform(seed, "holdout", "", customer_id) < share:
-        return True
-    return bool(journey.holdout) and uniform(seed, "holdout", journey.slug, customer_id) < journey.holdout
 
 
 def walk(turn: Turn, journey: Journey, run: Run) -> None:
@@ -374,19 +367,23 @@ def leave(
     if withdraw:
         result.withdrawn.extend(_not_gone(turn, run))
         customer.resends = [one for one in customer.resends if one.id != run.id]
-    elif reason != "goal":
-        _remember(turn, journey, run, reason)
+    if reason != "goal":
+        _remember(turn, journey, run, reason, sends=not withdraw)
     result.count(f"ended:{journey.slug}:{reason}")
     decision = _note(turn, journey, run, "ended")
     decision.reason, decision.converted, decision.value, decision.arms = reason, converted, value, dict(run.arms)
+    decision.event = _cause(turn)
     result.decisions.append(decision)
 
 
-def _remember(turn: Turn, journey: Journey, run: Run, reason: str) -> None:
-    """Keep what an ended run may still need: its goal within the window, its last send until that has gone out."""
+def _remember(turn: Turn, journey: Journey, run: Run, reason: str, *, sends: bool) -> None:
+    """Keep what an ended run may still need: its goal within the window, its last send until that has gone out.
+
+    Who said no counts on: nobody of the holdout can say no, and to lose such customers would flatter the messages.
+    """
     until = run.first_send + journey.goal.within if journey.goal is not None and run.first_send else 0
     for sent in turn.customer.open_sends:
-        if sent.run_id == run.id and sent.rank == PLANNED:
+        if sends and sent.run_id == run.id and sent.rank == PLANNED:
             until = max(until, sent.until)
     past = [one for one in turn.customer.past if one.until > turn.at]
     if until > turn.at:
@@ -407,7 +404,12 @@ def note_conversion(turn: Turn, journey: Journey, run: Run, value: float) -> Non
     """Record that a run which had ended before reached its goal in time."""
     decision = _note(turn, journey, run, "converted")
     decision.converted, decision.value, decision.arms = True, value, dict(run.arms)
+    decision.event = _cause(turn)
     turn.result.decisions.append(decision)
+
+
+def _cause(turn: Turn) -> str:
+    return f"{turn.event.source}/{turn.event.id}" if turn.event is not None else ""
 
 
 def _not_gone(turn: Turn, run: Run) -> list[str]:

@@ -10,6 +10,7 @@ from orchestrator.engine.decision import Decision, Weighed, WeighedText
 from orchestrator.engine.evidence import pending, sent
 from orchestrator.engine.facts import resolved
 from orchestrator.engine.guards import channel_policy, held_until, reachable
+from orchestrator.engine.holdout import chance_of_holdout, held_out_of_all, holdout_of_all
 from orchestrator.engine.moments import moment_of
 from orchestrator.engine.scope import customer_value
 from orchestrator.engine.state import FAILED, OPEN_SENDS, RECENT_CONTACTS, Contact, Customer, Held, OpenSend, Run
@@ -19,6 +20,9 @@ from orchestrator.learning.choice import NOTHING, Candidate, Situation, choose, 
 from orchestrator.learning.pooled import group_of
 from orchestrator.learning.pressure import pressures, step_of
 from orchestrator.learning.texts import choose_text
+
+#: Messages on a channel that an explanation looks back on.
+LATELY = 9
 
 
 def send_id_of(run: Run, send: Send) -> str:
@@ -113,6 +117,11 @@ def _decision(turn: Turn, journey: Journey, run: Run, send: Send, send_id: str) 
         message=send.messages[0] if len(send.messages) == 1 else "",
         purpose=journey.purpose,
         silent=run.silent,
+        holdout=chance_of_holdout(turn, journey),
+        holdout_all=holdout_of_all(turn, journey),
+        silent_all=run.silent and held_out_of_all(turn, journey),
+        spent=turn.customer.revenue,
+        window=journey.goal.within if journey.goal is not None else 0,
     )
 
 
@@ -182,11 +191,30 @@ def choose_channel(turn: Turn, send: Send, decision: Decision, channels: tuple[s
     decision.mode = "named" if choice.mode == "only" and send.channels == (choice.channel,) else choice.mode
     decision.priors = priors.version
     decision.candidates = [
-        Weighed(c.channel, c.a, c.b, c.value, c.cost, c.loss, c.share, tired.get(c.channel, 0.0), c.doubt)
+        Weighed(
+            c.channel,
+            c.a,
+            c.b,
+            c.value,
+            c.cost,
+            c.loss,
+            c.share,
+            tired.get(c.channel, 0.0),
+            c.doubt,
+            c.sends,
+            c.responses,
+            *_lately(customer, c.channel),
+        )
         for c in candidates
     ]
     expected = next((c.rate for c in candidates if c.channel == choice.channel), 0.0)
     return expected, step_of(tired.get(choice.channel, 0.0))
+
+
+def _lately(customer: Customer, channel: str) -> tuple[int, int]:
+    """Of her last messages on the channel: how many, and how many she answered."""
+    last = [one.answered for one in customer.open_sends if one.channel == channel and one.rank != FAILED][-LATELY:]
+    return len(last), sum(last)
 
 
 def _reserve(turn: Turn, journey: Journey, run: Run, decision: Decision, expected: float, tired: int) -> None:
