@@ -59,9 +59,19 @@ class Context:
         """The same with another snapshot of shared beliefs."""
         return replace(self, priors=priors)
 
-    def with_spent(self, spent: Mapping[str, float]) -> Context:
-        """The same after journeys with a budget have spent more."""
-        return replace(self, spent=spent)
+    def at_partition(self, partition: int, partitions: int, spent: Mapping[str, float]) -> Context:
+        """The same at one of the partitions, where journeys with a budget have spent this; `spent` is kept, not
+        copied."""
+        if (
+            not spent
+            and not self.spent
+            and (partition, partitions) == (self.partition, self.partitions)
+            and not any(
+                journey.rollout is not None and journey.rollout.budget for journey in self.program.journeys.values()
+            )
+        ):
+            return self
+        return replace(self, partition=partition, partitions=partitions, spent=spent)
 
 
 @dataclass(slots=True)

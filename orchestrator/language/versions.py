@@ -23,6 +23,11 @@ def version_of(journey: Journey) -> str:
     return digest({name: value for name, value in meaning.items() if name not in _NOT_MEANING})
 
 
+def version_of_value(value: object) -> str:
+    """The same for another part of the language, such as the stages."""
+    return digest(_canonical(value))
+
+
 def digest(value: object) -> str:
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -10,6 +10,8 @@ import heapq
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from orchestrator.contracts import dead_letters, records
 from orchestrator.contracts.records import CONTROL, TICK, Event
 from orchestrator.engine import decision as decisions
@@ -17,11 +19,13 @@ from orchestrator.engine import state
 from orchestrator.engine.context import Context, Result
 from orchestrator.engine.state import Customer
 from orchestrator.engine.step import fire, step
+from orchestrator.engine.watches import take_in
 from orchestrator.errors import EventFault
 from orchestrator.learning.pooled import add_all
 from orchestrator.learning.priors import Priors
 from orchestrator.ports import LogRecord
-from orchestrator.stores.partition_state import Batch, Control, Position, RelayRow
+from orchestrator.runtime.sweep import NO_ROLL, PER_TICK, Roll, sweeps_of, under_way
+from orchestrator.stores.partition_state import Batch, Position, RelayRow, Sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +86,18 @@ class BatchRun:
         origin: str,
         *,
         priors: Mapping[str, Priors] | None = None,
+        roll: Roll | None = None,
         careful: bool = False,
     ) -> None:
-        """`documents` holds every customer that records and `due` name; `contexts` each control record's program,
-        `priors` each one's snapshot of shared beliefs."""
-        self.context = context
+        """`documents` holds every customer that records, `due` and `roll` name; `contexts` each control record's
+        program, `priors` each one's snapshot of shared beliefs. Without a roll a sweep must not be under way."""
+        control = position.control
+        self._spent = dict(control.spent)
+        self.context = context.at_partition(control.partition, control.partitions, self._spent)
         self.position = replace(position)
         self.batch = Batch()
-        #: Records applied; fewer than given when a tick has more due customers than were loaded.
+        self._roll = roll if roll is not None else Roll(start=NO_ROLL)
+        #: Records applied; fewer than given when a tick needs more customers than were loaded.
         self.applied = 0
         #: Records that became dead letters.
         self.poisoned = 0
@@ -123,9 +131,12 @@ class BatchRun:
         for customer_id in self._touched:
             self.batch.documents[customer_id] = state.encode(self._documents[customer_id])
         self.batch.timers = self._armed
+        if self._spent != self.position.control.spent:
+            self.position.control = structs.replace(self.position.control, spent=self._spent)
 
     def _event(self, one: Read, event: Event) -> None:
         customer = self._documents[event.customer]
+        newcomer = not customer.first_seen
         before = state.encode(customer) if self._careful else b""
         was_due = customer.due()
         try:
@@ -139,10 +150,16 @@ class BatchRun:
                 EventFault("", "not_applicable", f"{type(error).__name__} in the engine", "report this event to us"),
             )
             return
+        if newcomer and customer.first_seen:
+            self.batch.newcomers.append(event.customer)
+            self._roll.add(event.customer)
         self._gather(event.customer, customer, was_due, result)
 
     def _tick(self, at: int) -> bool:
         """Fire what is due by `at`, earliest first. False when not all of it was loaded: the tick is not over."""
+        sweep = under_way(self.position.control)
+        if sweep is not None and not self._roll.covers(sweep.cursor):
+            return False
         waiting = self._waiting
         while waiting and waiting[0][0] <= at:
             if self._horizon is not None and waiting[0] > self._horizon:
@@ -157,7 +174,26 @@ class BatchRun:
         if self._horizon is not None and self._horizon[0] <= at:
             return False
         self.position.clock = max(self.position.clock, at)
+        if sweep is not None:
+            self._sweep(sweep, self.position.clock)
         return True
+
+    def _sweep(self, sweep: Sweep, at: int) -> None:
+        """One tick's part of the look at every customer."""
+        names = self._roll.after(sweep.cursor)
+        place = sweep.place
+        for name in names:
+            customer = self._documents[name]
+            was_due = customer.due()
+            result, taken = take_in(self.context, name, customer, sweep.name, at, place)
+            place += taken
+            self._gather(name, customer, was_due, result)
+        moved = structs.replace(
+            sweep, cursor=names[-1] if names else sweep.cursor, place=place, done=len(names) < PER_TICK
+        )
+        control = self.position.control
+        sweeps = [moved if one is sweep else one for one in control.sweeps]
+        self.position.control = structs.replace(control, sweeps=sweeps)
 
     def _gather(
         self, customer_id: str, customer: Customer, was_due: int, result: Result, *, fired: bool = False
@@ -181,6 +217,8 @@ class BatchRun:
         counts = batch.counts
         for name, by in result.counts.items():
             counts[name] = counts.get(name, 0) + by
+        for journey, cost in result.spent.items():
+            self._spent[journey] = self._spent.get(journey, 0.0) + cost
         if result.sums:
             add_all(batch.sums, result.sums)
 
@@ -201,17 +239,25 @@ class BatchRun:
         control = self.position.control
         if kind == "program":
             programs = [digest for digest in control.programs if digest != ref]
-            self.position.control = Control([*programs, ref], control.priors, control.unhealthy, control.stale)
-            before = self.context
-            self.context = self._contexts[ref].with_priors(before.priors).with_health(before.unhealthy, before.stale)
+            before, after = self.context, self._contexts[ref]
+            partition, partitions = event.data.get("partition", 0), event.data.get("partitions", 1)
+            self.position.control = structs.replace(
+                control,
+                programs=[*programs, ref],
+                sweeps=sweeps_of(after.program, control),
+                partition=partition,
+                partitions=partitions,
+            )
+            after = after.with_priors(before.priors).with_health(before.unhealthy, before.stale)
+            self.context = after.at_partition(partition, partitions, self._spent)
         elif kind == "priors":
-            self.position.control = Control(control.programs, ref, control.unhealthy, control.stale)
+            self.position.control = structs.replace(control, priors=ref)
             self.context = self.context.with_priors(self._priors[ref])
         elif kind == "health":
             unhealthy = [str(name) for name in event.data.get("unhealthy", [])]
             # A channel that stays stale is stale since it first was.
             stale = {str(name): control.stale.get(str(name), event.time) for name in event.data.get("stale", [])}
-            self.position.control = Control(control.programs, control.priors, unhealthy, stale)
+            self.position.control = structs.replace(control, unhealthy=unhealthy, stale=stale)
             self.context = self.context.with_health(frozenset(unhealthy), stale)
 
     def _dead(self, one: Read, fault: EventFault | None) -> None:

@@ -25,6 +25,7 @@ from orchestrator.learning.priors import Priors
 from orchestrator.ports import LogRecord
 from orchestrator.runtime.batch import BatchRun, Destinations, Due, EventRaised, Read, read
 from orchestrator.runtime.catalogue import Catalogue
+from orchestrator.runtime.sweep import PER_TICK, Roll, under_way
 from orchestrator.stores.partition_state import PartitionState, Position
 
 T = TypeVar("T")
@@ -119,18 +120,18 @@ class Partitions:
             del todo[:applied]
 
     async def _commit_some(self, partition: int, owned: _Owned, reads: list[Read]) -> int:
-        due, documents = await self._patiently(lambda: self._load(partition, owned, reads))
+        due, roll, documents = await self._patiently(lambda: self._load(partition, owned, reads))
         contexts = await self._patiently(lambda: self._contexts(owned, reads))
         priors = await self._patiently(lambda: self._priors(reads))
         try:
-            run = self._run(partition, owned, documents, due, contexts, priors, reads)
+            run = self._run(partition, owned, documents, due, roll, contexts, priors, reads)
         except EventRaised as raised:
             log.error(
                 "partition %d: an event raised in the engine, applying the batch carefully", partition, exc_info=raised
             )
             owned.cache.clear()
-            due, documents = await self._patiently(lambda: self._load(partition, owned, reads))
-            run = self._run(partition, owned, documents, due, contexts, priors, reads, careful=True)
+            due, roll, documents = await self._patiently(lambda: self._load(partition, owned, reads))
+            run = self._run(partition, owned, documents, due, roll, contexts, priors, reads, careful=True)
         position = run.position
         try:
             await self._patiently(lambda: self._store.commit(partition, position, run.batch))
@@ -152,6 +153,7 @@ class Partitions:
         owned: _Owned,
         documents: dict[str, Customer],
         due: Due,
+        roll: Roll | None,
         contexts: dict[str, Context],
         priors: dict[str, Priors],
         reads: list[Read],
@@ -168,26 +170,36 @@ class Partitions:
             self._topics,
             origin,
             priors=priors,
+            roll=roll,
             careful=careful,
         )
         run.run(reads)
         return run
 
-    async def _load(self, partition: int, owned: _Owned, reads: list[Read]) -> tuple[Due, dict[str, Customer]]:
-        """The customers who are due by the last tick of the batch, and every document the batch touches."""
-        last_tick = max((one.event.time for one in reads if one.event and one.event.type == TICK), default=0)
-        due = Due()
-        if last_tick:
-            pairs = await self._store.due(partition, last_tick, self._max_due)
+    async def _load(
+        self, partition: int, owned: _Owned, reads: list[Read]
+    ) -> tuple[Due, Roll | None, dict[str, Customer]]:
+        """The customers who are due by the last tick of the batch, those whom a sweep comes to, and every document
+        the batch touches."""
+        ticks = [one.event.time for one in reads if one.event and one.event.type == TICK]
+        due, roll, swept = Due(), None, []
+        if ticks:
+            pairs = await self._store.due(partition, max(ticks), self._max_due)
             due = Due(pairs, complete=len(pairs) < self._max_due)
+        sweep = under_way(owned.position.control)
+        if ticks and sweep is not None:
+            limit = max(PER_TICK, min(PER_TICK * len(ticks), self._max_due))
+            swept = await self._store.roll(partition, sweep.cursor, limit)
+            roll = Roll(swept, start=sweep.cursor, truncated=len(swept) == limit)
         names = dict.fromkeys(one.event.customer for one in reads if one.event and one.event.customer)
         names.update(dict.fromkeys(customer for _, customer in due.pairs))
+        names.update(dict.fromkeys(swept))
         cache = owned.cache
         documents = {name: cache[name] for name in names if name in cache}
         missing = [name for name in names if name not in documents]
         for name, raw in zip(missing, await self._store.load(partition, missing), strict=True):
             documents[name] = state.decode(raw) if raw is not None else Customer()
-        return due, documents
+        return due, roll, documents
 
     async def _contexts(self, owned: _Owned, reads: Iterable[Read]) -> dict[str, Context]:
         """The context after each program switch in the batch."""

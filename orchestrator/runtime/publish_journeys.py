@@ -28,8 +28,9 @@ async def publish_program(
     if await client.get(keys.PROGRAM) == program.version.encode():
         return program, False
     digest = await catalogue.publish(program_body(files))
-    record = records.encode(records.control("program", digest, clock.now()))
-    for partition in range(await log.partitions(topic)):
+    now, partitions = clock.now(), await log.partitions(topic)
+    for partition in range(partitions):
+        record = records.encode(records.control("program", digest, now, partition=partition, partitions=partitions))
         await log.append(topic, partition, [(None, record)])
     await client.set(keys.PROGRAM, digest)
     return program, True

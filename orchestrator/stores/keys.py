@@ -12,6 +12,7 @@ Keys of a partition carry its hash tag `{n}`, so that a commit is one script on 
     o:{n}:parked           zset     send_id → ms since when it waits for a person
     o:{n}:relay            stream   rows on their way to the log (topic, key, value)
     o:{n}:count            hash     counters
+    o:{n}:customers        zset     ids of all customers, by name: for the sweep when a journey goes live
     o:{n}:sums             hash     pooled sums of evidence (learning/pooled.py), integers
     o:{n}:log:<topic>      stream   embedded mode's log; the entry `<offset + 1>-0` is the record `offset`
     o:partitions           string   number of partitions, recorded on first start
@@ -80,6 +81,10 @@ def relay(partition: int) -> str:
 
 def count(partition: int) -> str:
     return _of(partition, "count")
+
+
+def customers(partition: int) -> str:
+    return _of(partition, "customers")
 
 
 def sums(partition: int) -> str:

@@ -31,6 +31,18 @@ def pack_relay(rows: Sequence[RelayRow]) -> bytes:
     return _pack([[topic, key, value] for topic, key, value in rows])
 
 
+class Sweep(msgspec.Struct, array_like=True):
+    """How far the look at all customers for one journey (or `_stages`, `_segments`) has come."""
+
+    name: str
+    version: str
+    #: The last customer looked at.
+    cursor: str = ""
+    #: Customers taken in so far.
+    place: int = 0
+    done: bool = False
+
+
 class Control(msgspec.Struct, array_like=True):
     """What the log's control records have set, as of the stored offset."""
 
@@ -41,6 +53,12 @@ class Control(msgspec.Struct, array_like=True):
     unhealthy: list[str] = []
     #: Channels without callbacks, and since when (ms).
     stale: dict[str, int] = {}
+    #: Journey with a budget → what its messages have cost in this partition.
+    spent: dict[str, float] = {}
+    sweeps: list[Sweep] = []
+    #: Which partition this is, of how many, as the record that brought the program says.
+    partition: int = 0
+    partitions: int = 1
 
 
 @dataclass(slots=True)
@@ -68,6 +86,8 @@ class Batch:
     counts: dict[str, int] = field(default_factory=dict)
     #: What is added to the partition's pooled sums of evidence.
     sums: dict[str, list[int]] = field(default_factory=dict)
+    #: Customers of whom the partition heard for the first time.
+    newcomers: list[str] = field(default_factory=list)
 
 
 class PartitionState:
@@ -118,6 +138,12 @@ class PartitionState:
         )
         return [(int(score), member.decode()) for member, score in found]
 
+    async def roll(self, partition: int, after: str, limit: int) -> list[str]:
+        """Up to `limit` ids of the partition's customers after `after`, in order."""
+        lowest = b"(" + after.encode() if after else b"-"
+        found: list[Any] = await self._redis.zrangebylex(keys.customers(partition), lowest, b"+", start=0, num=limit)
+        return [member.decode() for member in found]
+
     async def commit(self, partition: int, position: Position, batch: Batch) -> None:
         """Write the batch and the position's new offset, clock and control atomically; `position.seq` moves on.
 
@@ -155,6 +181,7 @@ def _arguments(partition: int, position: Position, batch: Batch) -> tuple[list[s
         keys.relay(partition),
         keys.count(partition),
         keys.sums(partition),
+        keys.customers(partition),
         *(keys.customer(partition, customer) for customer in batch.documents),
         *(keys.send(partition, row.send_id) for row in batch.rows),
         *(keys.send(partition, send_id) for send_id in batch.withdrawn),
@@ -174,6 +201,7 @@ def _arguments(partition: int, position: Position, batch: Batch) -> tuple[list[s
         len(batch.counts),
         len(sums),
         keys.FINISHED_SEND_MS,
+        len(batch.newcomers),
         *batch.documents.values(),
         *_flat(armed),
         *disarmed,
@@ -188,6 +216,8 @@ def _arguments(partition: int, position: Position, batch: Batch) -> tuple[list[s
         arguments += (name, by)
     for name, by in sums:
         arguments += (name, by)
+    for customer in batch.newcomers:
+        arguments += (0, customer)
     return key_list, arguments
 
 

@@ -17,6 +17,7 @@ from orchestrator.language.program import Journey, Program
 from orchestrator.ports import LogRecord
 from orchestrator.runtime.batch import BatchRun, Destinations, Due, read
 from orchestrator.runtime.catalogue import EMPTY
+from orchestrator.runtime.sweep import Roll
 from orchestrator.stores.partition_state import Control, Position
 
 
@@ -59,7 +60,8 @@ def replay(
             older.update({journey.version: journey for journey in program.journeys.values()})
     start = Position(epoch="", seq=0, offset=-1, clock=0, control=Control())
     origin = f"kafka:{topics.events}/{partition}"
-    run = BatchRun(Context(program=EMPTY, seed=seed), start, _Documents(), Due(), contexts, topics, origin)
+    context = Context(program=EMPTY, seed=seed)
+    run = BatchRun(context, start, _Documents(), Due(), contexts, topics, origin, roll=Roll())
     run.run(reads)
     batch = run.batch
     return Replayed(

@@ -24,6 +24,7 @@ from orchestrator.engine.context import Context, Result
 from orchestrator.engine.decision import Decision
 from orchestrator.engine.state import Customer
 from orchestrator.engine.step import fire, step
+from orchestrator.engine.watches import take_in
 from orchestrator.language.journeys import with_drafts
 from orchestrator.language.program import Program
 from orchestrator.learning.policies import PolicyMaker
@@ -31,6 +32,8 @@ from orchestrator.learning.pooled import Snapshot, add_all, evidence, merged, wo
 from orchestrator.learning.priors import Priors
 from orchestrator.runtime.choice_policies import policy_makers
 from orchestrator.runtime.journey_files import load_program
+from orchestrator.runtime.sweep import sweeps_of
+from orchestrator.stores.partition_state import Control
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,10 @@ class Simulation:
         self._known = evidence(self._sums)
         self._learn_every = int(learn_every / timedelta(milliseconds=1))
         self._learned_at = 0
+        self._spent: dict[str, float] = {}
         self._context = Context(
             program=self.program,
+            spent=self._spent,
             seed=f"simulation:{seed}".encode(),
             priors=Priors(priors),
             makers={**policy_makers(), **(policies or {})},
@@ -108,6 +113,24 @@ class Simulation:
     def now(self) -> datetime:
         """The virtual clock."""
         return datetime.fromtimestamp(self._clock / 1000, UTC)
+
+    def go_live(self, journeys: str | Path | Program) -> None:
+        """Replace the program, as publishing does: runs stay on their version, and what starts by itself and is new
+        looks once at every customer."""
+        program = journeys if isinstance(journeys, Program) else load_program(Path(journeys))
+        before, self.program = self.program, with_drafts(program)
+        known = Control(sweeps=sweeps_of(before, Control()))
+        new = [sweep for sweep in sweeps_of(self.program, known) if sweep not in known.sweeps]
+        older = {**self._context.older, **{journey.version: journey for journey in before.journeys.values()}}
+        self._context = replace(self._context, program=self.program, older=older)
+        sends: list[Send] = []
+        for sweep in new:
+            place = 0
+            for name in sorted(self._customers):
+                customer = self._customers[name]
+                result, taken = take_in(self._context, name, customer, sweep.name, self._clock, place)
+                place += taken
+                self._gather(name, customer, result, sends)
 
     def snapshot(self) -> Snapshot:
         """What all customers together have taught so far: give it to another simulation as `priors`."""
@@ -188,6 +211,8 @@ class Simulation:
         self._armed[customer_id] = due
         self.decisions.extend(result.decisions)
         self.emitted.extend(result.emitted)
+        for journey, cost in result.spent.items():
+            self._spent[journey] = self._spent.get(journey, 0.0) + cost
         for name, by in result.counts.items():
             self.counts[name] = self.counts.get(name, 0) + by
         if result.sums:

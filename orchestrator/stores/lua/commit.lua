@@ -1,35 +1,36 @@
--- commit(meta, timers, planned, relay, count, sums, documents…, sends…, withdrawn…)
+-- commit(meta, timers, planned, relay, count, sums, customers, documents…, sends…, withdrawn…)
 --
 -- One partition's batch, all or nothing. Redis does not roll back a script that fails half way, so every check comes
 -- before the first write, and what is written cannot fail for its type: the keys are ours alone.
 --
--- KEYS  1 meta  2 timers  3 planned  4 relay  5 count  6 sums
+-- KEYS  1 meta  2 timers  3 planned  4 relay  5 count  6 sums  7 customers
 --       then `documents` document keys, `sends` keys of new outbox rows, `withdrawn` keys of sends to take back
 -- ARGV  1 epoch  2 seq  3 offset  4 clock  5 control
 --       6 documents  7 timers set  8 timers removed  9 sends  10 withdrawn  11 relayed (0 or 1)  12 counters  13 sums
---       14 retention: ms a withdrawn send is remembered
+--       14 retention: ms a withdrawn send is remembered  15 newcomers
 --       then: document bodies; score, customer pairs; customers; (send id, not before, row, decided at) quadruples;
---       (send id, relay rows) pairs; relay rows; (counter, by) pairs; (sum, by) pairs
+--       (send id, relay rows) pairs; relay rows; (counter, by) pairs; (sum, by) pairs; (0, customer) pairs
 --
 -- Returns {1} when committed; {0, epoch, seq} when the fence moved and nothing was written.
 --
--- 1 compare the fence   2 documents   3 timers   4 outbox: plan, withdraw   5 relay, counters, sums   6 position
+-- 1 compare the fence   2 documents   3 timers   4 outbox: plan, withdraw   5 relay, counters, sums, newcomers   6 position
 local fence = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
 if fence[1] ~= ARGV[1] or (fence[2] or '0') ~= ARGV[2] then
   return {0, fence[1] or '', fence[2] or '0'}
 end
 local documents, timers_set, timers_removed = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local sends, withdrawn, relayed, counters = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
-local sums = tonumber(ARGV[13])
-local at = 14
-local expected = at + documents + 2 * timers_set + timers_removed + 4 * sends + 2 * withdrawn + relayed + 2 * counters + 2 * sums
-if #ARGV ~= expected or #KEYS ~= 6 + documents + sends + withdrawn then
+local sums, newcomers = tonumber(ARGV[13]), tonumber(ARGV[15])
+local at = 15
+local expected = at + documents + 2 * timers_set + timers_removed + 4 * sends + 2 * withdrawn + relayed
+  + 2 * (counters + sums + newcomers)
+if #ARGV ~= expected or #KEYS ~= 7 + documents + sends + withdrawn then
   return redis.error_reply('ERR commit: expected ' .. expected .. ' arguments, got ' .. #ARGV)
 end
 -- Lua's unpack is bounded by its stack; chunks stay far below it.
 local CHUNK = 4000
 
-local key = 6
+local key = 7
 local pairs_ = {}
 for i = 1, documents do
   pairs_[#pairs_ + 1] = KEYS[key + i]
@@ -90,6 +91,9 @@ end
 for _ = 1, sums do
   redis.call('HINCRBY', KEYS[6], ARGV[at + 1], ARGV[at + 2])
   at = at + 2
+end
+for first = at + 1, at + 2 * newcomers, CHUNK do
+  redis.call('ZADD', KEYS[7], unpack(ARGV, first, math.min(first + CHUNK - 1, at + 2 * newcomers)))
 end
 
 redis.call('HSET', KEYS[1], 'seq', string.format('%d', tonumber(ARGV[2]) + 1),
