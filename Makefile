@@ -34,7 +34,7 @@ format: .venv/.for-tests
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 
 .venv/.installed: .venv/bin/python pyproject.toml
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[testing]'
 	@touch $@
 
 .venv/.for-tests: .venv/bin/python pyproject.toml

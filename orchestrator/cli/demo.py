@@ -9,7 +9,11 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.errors import SettingsInvalid
 from orchestrator.settings import Settings, load
+
+#: The journeys that come with the package, for a demo outside a checkout.
+PACKAGED = Path(__file__).parents[1] / "_data" / "journeys"
 
 NEXT = (
     "orchestrator dev                      the same, empty and persistent: publish your own events",
@@ -25,6 +29,13 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Every record as a line of JSON.")] = False,
 ) -> None:
     """Replay real purchases in quick motion and watch who gets what, on which channel, and why."""
+    try:
+        import orchestrator.testing.fakes  # noqa: F401 - whether what they need is installed
+    except ModuleNotFoundError as error:
+        raise SettingsInvalid(
+            f"the demo's fake providers need the package {error.name}",
+            fix="pip install 'journey-orchestrator[testing]'",
+        ) from error
     asyncio.run(_play(load(), seed, customers, days, as_json))
 
 
@@ -77,7 +88,9 @@ async def _play(settings: Settings, seed: int, customers: int, days: int, as_jso
                     ) as http,
                 ):
                     fakes.app_url = embedded.url
-                    program, _ = await embedded.publish_journeys(settings.journeys)
+                    program, _ = await embedded.publish_journeys(
+                        settings.journeys if settings.journeys.is_dir() else PACKAGED
+                    )
                     screen.note(
                         f"{len({order.customer for order in orders})} customers, {len(told.events):,} events, "
                         f"journeys {', '.join(sorted(program.journeys))}; gateway on {embedded.url}, "
