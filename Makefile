@@ -33,7 +33,7 @@ format: .venv/.for-tests
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 
-.venv/.installed: .venv/bin/python pyproject.toml
+.venv/.installed: .venv/bin/python pyproject.toml Makefile
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[testing]'
 	@touch $@
 
