@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 DAY_MS = 86_400_000
-#: A steady customer costs the same at 45 as at 90 days, measured; one whose habits turn is followed far sooner.
+#: 90 days did 3 points better for steady customers, 6 worse once habits had turned (docs/decisions/learning.md).
 HALF_LIFE_MS = 45 * DAY_MS
 #: Channels that report human opens. On any other a cell starts blind.
 OPENS_SEEN = frozenset({"email", "push"})
