@@ -1,10 +1,10 @@
 """Customers to try policies on, made without a look at how the learner thinks.
 
-A customer's rates are logit-normal, correlated between channels, about the means of a true segment; three in ten of the
-published labels are drawn at random. Some answer SMS only. Rates drift, tire with messages on their channel, and follow
-the hour of the day. Mailbox scanners open and click by themselves. Answers come late, some lead to an order, orders
-also come by themselves, and each message may cost the consent. Rates are not Beta, and opens depend on the rate, so a funnel
-of two independent rates is wrong here too, though clicks do come after opens, as they do in life.
+A customer's rates are logit-normal, correlated between channels, about the means of a true segment; three in ten of
+the published labels are drawn at random. Some answer SMS only. Rates drift, tire with messages on their channel, and
+follow the hour of the day. Mailbox scanners open and click by themselves. Answers come late, some lead to an order,
+orders also come by themselves, and each message may cost the consent. Rates are not Beta, and opens depend on the
+rate, so a funnel of two independent rates is wrong here too, though clicks do come after opens, as they do in life.
 
 Truth is known here, so a policy is scored by the expected net value of what it sends at the moment it sends it: money
 of a response, less cost, less the loss of the consent; the luck of the draw is left out.
