@@ -51,6 +51,8 @@ class Send:
     reasons: tuple[str, ...]
     #: What the message's template may show, bound when it was decided.
     facts: Mapping[str, Any]
+    #: The customer's language, where she stated one.
+    locale: str = ""
 
 
 class Simulation:
@@ -161,11 +163,14 @@ class Simulation:
         received = self._clock
         if isinstance(given.get("time"), str):
             received = max(received, _milliseconds(given["time"]))
-        normal = normalise(given, received=received)
+        return self.apply(normalise(given, received=received))
+
+    def apply(self, event: Event) -> list[Send]:
+        """The same for an event as the log holds it."""
         sends: list[Send] = []
-        self._fire_until(normal.time - 1, sends)
-        self._clock = max(self._clock, normal.time)
-        self._apply(normal, sends)
+        self._fire_until(event.time - 1, sends)
+        self._clock = max(self._clock, event.time)
+        self._apply(event, sends)
         return sends
 
     def advance(self, until: datetime) -> list[Send]:
@@ -252,6 +257,7 @@ def _send(row: OutboxRow, decision: Decision) -> Send:
         propensity=decision.propensity,
         reasons=tuple(decision.reasons()),
         facts=row.facts,
+        locale=row.locale,
     )
 
 

@@ -1,4 +1,3 @@
-
 """`orchestrator journeys …` as a marketer types it: what is printed, what is written, how it ends."""
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from orchestrator.cli.journeys import (
     new,
     preview,
     publish,
+    replay,
     scenarios,
     shown,
     simulate,
@@ -27,6 +28,7 @@ app.command(name="explain")(explain.explain)
 app.command(name="preview")(preview.preview)
 app.command(name="simulate")(simulate.simulate)
 app.command(name="test")(scenarios.run_scenarios)
+app.command(name="replay")(replay.replay)
 app.command(name="fmt")(fmt.fmt)
 app.command(name="list")(shown.list_)
 app.command(name="publish")(publish.publish)
