@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import demo, dev, doctor, events, journeys, processes, schemas, topics
+from orchestrator.cli import demo, dev, doctor, events, journeys, processes, reports, schemas, topics
 from orchestrator.errors import OrchestratorError
 
 app = typer.Typer(
@@ -28,6 +28,8 @@ app.add_typer(journeys.app, name="journeys")
 app.add_typer(events.app, name="events")
 app.add_typer(topics.app, name="topics")
 app.add_typer(schemas.app, name="schemas")
+app.command(name="report")(reports.report)
+app.add_typer(reports.app, name="policy")
 app.command(name="doctor")(doctor.doctor)
 app.command(name="health")(doctor.health)
 app.command(name="gateway")(processes.gateway)

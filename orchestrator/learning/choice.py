@@ -136,7 +136,7 @@ def choose(policy: ChoicePolicy, situation: Situation) -> Choice:
     if len(candidates) == 1 and not situation.nothing:
         candidates[0].share = 1.0
         return Choice(candidates[0].channel, 1.0, "only")
-    shares = _proper(policy(situation), len(candidates), situation.nothing)
+    shares = proper_shares(policy(situation), len(candidates), situation.nothing)
     nothing = max(0.0, 1.0 - sum(shares)) if situation.nothing else 0.0
     if nothing < 1e-12:
         nothing = 0.0
@@ -150,7 +150,7 @@ def choose(policy: ChoicePolicy, situation: Situation) -> Choice:
     return Choice(candidates[chosen].channel, share, "best" if share == best else "explore", nothing)
 
 
-def _proper(shares: Sequence[float], count: int, nothing: bool) -> list[float]:
+def proper_shares(shares: Sequence[float], count: int, nothing: bool) -> list[float]:
     """A policy's numbers as probabilities, whatever it returned: an add-on's slip must not stop a send."""
     proper = [share if 0.0 <= share < 1e300 else 0.0 for share in list(shares)[:count]]
     proper += [0.0] * (count - len(proper))
