@@ -83,8 +83,6 @@ class EventLog(Protocol):
     async def close(self) -> None: ...
 
 
-
-
 class PartitionOwner(Protocol):
     """What the log's consumer drives: one call at a time per partition, in offset order."""
 

@@ -99,8 +99,9 @@ class BatchRun:
         self._roll = roll if roll is not None else Roll(start=NO_ROLL)
         #: Records applied; fewer than given when a tick needs more customers than were loaded.
         self.applied = 0
-        #: Records that became dead letters.
-        self.poisoned = 0
+        #: Dead letters since the last customer event that could be applied; ticks and control records say nothing.
+        self.dead_in_a_row = 0
+        self._any_alive = False
         self._documents = documents
         self._contexts = contexts
         self._priors = priors or {}
@@ -112,6 +113,10 @@ class BatchRun:
         self._horizon = None if due.complete else due.pairs[-1]
         #: Customers whose earliest wait is known better here than in the loaded pairs.
         self._armed: dict[str, int] = {}
+
+    def dead_after(self, before: int) -> int:
+        """Dead letters in a row when `before` of them stood in front of this batch."""
+        return self.dead_in_a_row if self._any_alive else before + self.dead_in_a_row
 
     def run(self, reads: Sequence[Read]) -> None:
         """Apply records until all are applied or a tick cannot be finished with what was loaded."""
@@ -153,6 +158,7 @@ class BatchRun:
         if newcomer and customer.first_seen:
             self.batch.newcomers.append(event.customer)
             self._roll.add(event.customer)
+        self.dead_in_a_row, self._any_alive = 0, True
         self._gather(event.customer, customer, was_due, result)
 
     def _tick(self, at: int) -> bool:
@@ -271,4 +277,4 @@ class BatchRun:
         )
         self.batch.relay.append((self._topics.dead, record.key or b"", dead_letters.encode(letter)))
         self.batch.counts["dead"] = self.batch.counts.get("dead", 0) + 1
-        self.poisoned += 1
+        self.dead_in_a_row += 1

@@ -234,7 +234,7 @@ class Partitions:
 
     def _watch_poison(self, owned: _Owned, run: BatchRun) -> None:
         """Parked bad data is fine; nothing but bad data is a bad deploy."""
-        owned.poison_in_a_row = owned.poison_in_a_row + run.poisoned if run.poisoned == run.applied else 0
+        owned.poison_in_a_row = run.dead_after(owned.poison_in_a_row)
         if owned.poison_in_a_row >= self._max_poison:
             raise TooManyPoison(
                 f"{owned.poison_in_a_row} records in a row could not be applied",

@@ -262,7 +262,9 @@ async def test_nothing_but_bad_records_stops_the_worker(redis_client: redis.asyn
     owner = await partitions_of(redis_client, max_poison=50, max_batch=20)
     await owner.acquire(0)
     with pytest.raises(TooManyPoison, match="in a row"):
-        await owner.apply(0, [LogRecord(n, b"\xff broken") for n in range(200)])
+        # Ticks between them are no sign of health.
+        tick = records.encode(records.tick(START))
+        await owner.apply(0, [LogRecord(n, tick if n % 3 else b"\xff broken") for n in range(400)])
 
 
 async def test_no_reminder_overtakes_a_purchase_in_the_backlog(redis_client: redis.asyncio.Redis) -> None:
