@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.contracts.json_schemas import event_schemas
 from orchestrator.language.scenario_schema import scenario_schema
-from orchestrator.language.schema import journey_schema, message_schema, policy_schema
+from orchestrator.language.schema import journey_schema, message_schema, policy_schema, segments_schema, stages_schema
 
 app = typer.Typer(no_args_is_help=True, help="Write and check the published JSON Schemas.")
 
@@ -26,6 +26,8 @@ def published() -> dict[str, str]:
         "journey": journey_schema(),
         "policy": policy_schema(),
         "message": message_schema(),
+        "stages": stages_schema(),
+        "segments": segments_schema(),
         "scenario": scenario_schema(),
     }
     return {

@@ -424,6 +424,29 @@ def policy_schema() -> Schema:
     }
 
 
+def stages_schema() -> Schema:
+    """The schema of `_stages.yaml`."""
+    stage = _condition("Who is in it; 'missing purchase for 3x usual gap'; or 'else', the last. The first that fits.")
+    return _groups("Stages", "stages", "Lifecycle stages, the most telling first. A change is a stage_changed.", stage)
+
+
+def segments_schema() -> Schema:
+    """The schema of `_segments.yaml`."""
+    segment = _condition("Who is in it.")
+    return _groups("Segments", "segments", "Who fits is inside: segment_entered and segment_left.", segment)
+
+
+def _groups(title: str, key: str, description: str, group: Schema) -> Schema:
+    groups = {
+        "type": "object",
+        "description": description,
+        "propertyNames": {"pattern": "^[a-z][a-z0-9_]*$"},
+        "additionalProperties": group,
+        "minProperties": 1,
+    }
+    return {"$schema": DIALECT, "title": title, **_object({key: groups}, [key], description)}
+
+
 def message_schema() -> Schema:
     """The schema of a message file's front matter."""
     push = _object(

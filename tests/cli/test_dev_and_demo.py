@@ -146,7 +146,7 @@ def test_the_demo_sends_real_follow_ups_and_learns_from_the_answers(tmp_path: Pa
     assert summary["record"] == "summary"
     assert summary["sent"] == len(sent) > 20
     assert len({record["send_id"] for record in sent}) == len(sent)
-    assert {record["journey"] for record in sent} == {"refill_reminder", "browse_follow_up"}
+    assert {record["journey"] for record in sent} >= {"refill_reminder", "browse_follow_up"}
     assert len({record["channel"] for record in sent}) > 1
     assert all(record["reasons"] for record in sent)
     answers = [record for record in records if record["record"] == "answered"]

@@ -14,8 +14,15 @@ from orchestrator.language.messages import MessageForm
 from orchestrator.language.model import VERBS, CaseForm, EventForm, GoalForm, JourneyForm, TriggerForm
 from orchestrator.language.policy import PolicyForm
 from orchestrator.language.scenario_schema import scenario_schema
-from orchestrator.language.schema import journey_schema, message_schema, policy_schema
+from orchestrator.language.schema import (
+    journey_schema,
+    message_schema,
+    policy_schema,
+    segments_schema,
+    stages_schema,
+)
 
+HEADS = {"_policy.yaml": policy_schema(), "_stages.yaml": stages_schema(), "_segments.yaml": segments_schema()}
 JOURNEYS = Path(__file__).parents[2] / "journeys"
 
 
@@ -42,7 +49,7 @@ def test_no_key_is_forgotten() -> None:
 
 def test_shipped_files_fit() -> None:
     for path in JOURNEYS.glob("*.yaml"):
-        schema = policy_schema() if path.name.startswith("_") else journey_schema()
+        schema = HEADS.get(path.name) or journey_schema()
         if path.name.endswith(".scenario.yaml"):
             schema = scenario_schema()
         Draft202012Validator(schema).validate(load(path.name, path.read_text()).data)

@@ -20,6 +20,8 @@ FACTS = {
     "order": {"id": "o1", "revenue": 12.5},
     "run": {"id": "r1", "entered": 0},
 }
+#: What sends give by `with`.
+GIVEN = {"code": "COMEBACK10", "gives": "10 % off"}
 BARE = {"customer": {}, "product": {"name": "Regency tea plate"}, "run": {}}
 
 
@@ -30,7 +32,14 @@ def test_they_load_without_a_warning_and_are_live() -> None:
     assert {slug for slug, journey in program.journeys.items() if journey.status == "live"} >= {
         "refill_reminder",
         "browse_follow_up",
+        "how_was_it",
+        "we_miss_you",
+        "first_order",
+        "bought_in_the_shop",
+        "mail_does_not_reach_her",
+        "you_reviewed_it",
     }
+    assert [stage.name for stage in program.stages] == ["dormant", "loyal", "regular", "new", "visitor"]
 
 
 @pytest.mark.parametrize("facts", [FACTS, BARE], ids=["all facts", "bare facts"])
@@ -47,11 +56,24 @@ def test_every_message_renders_on_all_three_channels(facts: dict[str, object]) -
     for template in program.messages.values():
         assert set(template.channels) == {"email", "sms", "push"}
         for channel in template.channels:
-            content = render(template, channel, facts, unsubscribe_url="https://shop.test/u")
-            assert "Regency tea plate" in f"{content.text} {content.title}"
+            content = render(template, channel, {**facts, **GIVEN}, unsubscribe_url="https://shop.test/u")
+            if any("product.name" in source for source in template.channels[channel].values()):
+                assert "Regency tea plate" in f"{content.text} {content.title} {content.subject}"
             assert "{" not in content.text
         # One text message of at most two parts, so that its price is what the policy says.
-        assert len(render(template, "sms", facts).text) <= 306
+        assert len(render(template, "sms", {**facts, **GIVEN}).text) <= 306
+
+
+def test_most_of_them_offer_nothing() -> None:
+    """An offer is a price or a gift for buying. Only one of the eight ever makes one."""
+    program = load_program(FOLDER)
+    offering = {
+        slug
+        for slug, journey in program.journeys.items()
+        for step in journey.steps
+        if isinstance(step, Send) and "code" in step.literals
+    }
+    assert offering == {"we_miss_you"}
 
 
 def test_the_reader_names_what_it_cannot_read(tmp_path: Path) -> None:
