@@ -261,10 +261,11 @@ async def test_an_event_the_engine_raises_on_is_parked_and_the_next_is_processed
 async def test_nothing_but_bad_records_stops_the_worker(redis_client: redis.asyncio.Redis) -> None:
     owner = await partitions_of(redis_client, max_poison=50, max_batch=20)
     await owner.acquire(0)
+    # Ticks between them are no sign of health.
+    tick = records.encode(records.tick(START))
+    log = [LogRecord(n, tick if n % 3 else b"\xff broken") for n in range(400)]
     with pytest.raises(TooManyPoison, match="in a row"):
-        # Ticks between them are no sign of health.
-        tick = records.encode(records.tick(START))
-        await owner.apply(0, [LogRecord(n, tick if n % 3 else b"\xff broken") for n in range(400)])
+        await owner.apply(0, log)
 
 
 async def test_no_reminder_overtakes_a_purchase_in_the_backlog(redis_client: redis.asyncio.Redis) -> None:
