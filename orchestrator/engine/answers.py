@@ -14,6 +14,7 @@ from orchestrator.engine import evidence
 from orchestrator.engine.context import Turn
 from orchestrator.engine.decision import Decision
 from orchestrator.engine.facts import understood
+from orchestrator.engine.hours import count_engaged
 from orchestrator.engine.scope import revenue_of
 from orchestrator.engine.state import DELIVERED, FAILED, SENT, OpenSend, Run
 from orchestrator.learning.cells import OPENS_SEEN
@@ -96,6 +97,7 @@ def _opened(turn: Turn, event: Event) -> None:
         sent.opened = True
         if sent.counted and not sent.answered:
             evidence.opened(turn, sent)
+            count_engaged(turn, sent)
 
 
 def _clicked(turn: Turn, event: Event) -> None:
@@ -159,6 +161,8 @@ def _respond(turn: Turn, event: Event, sent: OpenSend | None, reply: dict[str, A
         return
     value = 0.0 if reply is None else turn.context.program.policy.reply_value
     evidence.responded(turn, sent, delay=max(0, event.time - sent.at), value=value)
+    if not sent.opened:
+        count_engaged(turn, sent)
     sent.opened = sent.opened or sent.channel in OPENS_SEEN
     turn.result.count(f"responded:{sent.channel}")
     turn.result.decisions.append(_answered(turn, event, sent))

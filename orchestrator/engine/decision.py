@@ -94,6 +94,8 @@ class Decision(msgspec.Struct, kw_only=True, omit_defaults=True):
     #: Would-be sends: what she had spent before, and how long after the first one a goal counts (ms).
     spent: float = 0.0
     window: int = 0
+    #: The probability with which the best hour was chosen among the allowed ones (`at: best`).
+    hour_chance: float = 0.0
 
     def reasons(self) -> list[str]:
         """The decision in sentences for people, most telling first: what held it, why this channel, what she did on

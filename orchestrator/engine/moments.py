@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from orchestrator.engine.context import Turn
+from orchestrator.engine.decision import Decision
 from orchestrator.engine.facts import run_scope
+from orchestrator.engine.hours import best_moment
 from orchestrator.engine.local_time import moment_in, next_clock, zone
 from orchestrator.engine.state import Run
-from orchestrator.language.program import Clock, Send, WaitUntil
+from orchestrator.language.program import Clock, Journey, Send, WaitUntil
 from orchestrator.learning.rhythm import next_due
 
 
@@ -27,16 +29,12 @@ def wait_end(turn: Turn, run: Run, step: WaitUntil) -> int:
     return turn.at if due is None else due + step.offset
 
 
-def moment_of(turn: Turn, send: Send) -> int:
-    """The earliest moment the author's `at` allows; caps and quiet hours come on top. `09:00` at nine is now."""
+def moment_of(turn: Turn, journey: Journey, send: Send, decision: Decision, first: int, deadline: int) -> int:
+    """The earliest moment the author's `at` allows, where caps and quiet hours allow none before `first`. `09:00` at
+    nine is now."""
     if send.at == "clock":
         tz = zone(turn.customer.time_zone, turn.context.program.policy.time_zone)
         return next_clock(turn.at - 1, Clock(send.minute), tz)
     if send.at == "best":
-        return best_moment(turn)
-    return turn.at
-
-
-def best_moment(turn: Turn) -> int:
-    """The hour at which this customer is likeliest to answer. Without a learned one, any hour is as good: now."""
+        return best_moment(turn, journey, decision, first, deadline)
     return turn.at

@@ -11,6 +11,7 @@ from orchestrator.engine.evidence import pending, sent
 from orchestrator.engine.facts import resolved
 from orchestrator.engine.guards import channel_policy, held_until, reachable
 from orchestrator.engine.holdout import chance_of_holdout, held_out_of_all, holdout_of_all
+from orchestrator.engine.hours import count_sent
 from orchestrator.engine.moments import moment_of
 from orchestrator.engine.scope import customer_value
 from orchestrator.engine.state import FAILED, OPEN_SENDS, RECENT_CONTACTS, Contact, Customer, Held, OpenSend, Run
@@ -55,7 +56,7 @@ def do_send(turn: Turn, journey: Journey, run: Run, send: Send) -> bool:
         return _skip(turn, journey, run, send, decision, "no_channel")
     free_at, why = held_until(turn, journey)
     if held is None:
-        asked = moment_of(turn, send)
+        asked = moment_of(turn, journey, send, decision, free_at, deadline)
         if asked > free_at:
             free_at, why = asked, "hour"
     if free_at > turn.at:
@@ -238,6 +239,7 @@ def _reserve(turn: Turn, journey: Journey, run: Run, decision: Decision, expecte
     customer.sent_on(channel, at)
     if open_send.counted:
         sent(turn, open_send, expected=expected)
+        count_sent(turn, at)
     run.sends.append((channel, decision.id))
     # `response` and `reply` mean answers to the run's last message.
     run.came.pop("response", None)

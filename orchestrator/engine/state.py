@@ -12,6 +12,7 @@ import msgspec
 
 from orchestrator.learning.cells import Cell
 from orchestrator.learning.rhythm import Rhythm
+from orchestrator.learning.send_time import Hours
 
 SCHEMA = 1
 #: Event ids remembered to drop duplicates: the last this many, 8 bytes each.
@@ -191,6 +192,8 @@ class Customer(msgspec.Struct, array_like=True):
     #: The lifecycle stage, "" before the first look; streaming segments looked at → inside or not.
     stage: str = ""
     inside: dict[str, bool] = {}
+    #: Messages and answers by the hour of the day.
+    hours: Hours = msgspec.field(default_factory=Hours)
 
     def due(self) -> int:
         """The earliest moment at which something is to be done without an event; 0 when nothing waits."""

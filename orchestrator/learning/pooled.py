@@ -9,6 +9,7 @@ that all workers write to. Keys are made of a kind and names:
     answer channel          responses by their delay in doubling minutes; then, per step of pressure, expected
                             responses, and responses; then, per table of rates, three sums of the slope (`priors`)
     text   group, message   sends, responses of one message
+    hours                   messages by bin of the local time they went, then those opened or answered (`send_time`)
     rhythm category         what its buyers teach about gaps (`rhythm_priors.WIDTH` places); "" for orders as such
 """
 
@@ -20,7 +21,7 @@ from math import isfinite
 
 import msgspec
 
-from orchestrator.learning import rhythm_priors
+from orchestrator.learning import rhythm_priors, send_time
 from orchestrator.learning.cells import WIDTH
 
 SEPARATOR = "\x1f"
@@ -81,6 +82,10 @@ def text_key(group: str, message: str) -> str:
     return f"text\x1f{group}\x1f{message}"
 
 
+#: The one vector of hours.
+HOURS = "hours"
+
+
 def rhythm_key(category: str) -> str:
     return f"rhythm\x1f{plain_label(category) if category else ''}"
 
@@ -136,7 +141,13 @@ def fields_of(vectors: Vectors) -> Iterable[tuple[str, int]]:
                 yield f"{key}{SEPARATOR}{place}", by
 
 
-_WIDTHS = {"cell": CELL_WIDTH, "answer": ANSWER_WIDTH, "text": 2, "rhythm": rhythm_priors.WIDTH}
+_WIDTHS = {
+    "cell": CELL_WIDTH,
+    "answer": ANSWER_WIDTH,
+    "text": 2,
+    "rhythm": rhythm_priors.WIDTH,
+    "hours": send_time.WIDTH,
+}
 
 
 def from_fields(fields: Mapping[bytes, bytes]) -> dict[str, list[int]]:

@@ -53,6 +53,7 @@ from orchestrator.learning.pooled import (
 )
 from orchestrator.learning.rhythm import RhythmPrior
 from orchestrator.learning.rhythm_priors import RhythmPriors
+from orchestrator.learning.send_time import common_curve
 
 #: Start means of responses, opens, responses after an open; what is usual for triggered messages.
 _START = {"email": (0.05, 0.30, 0.15), "sms": (0.08, 0.30, 0.25), "push": (0.05, 0.15, 0.35)}
@@ -140,10 +141,13 @@ class Priors:
         self._rested: dict[str, tuple[float, ...]] = {}
         self._texts: dict[str, list[int]] = {}
         rhythms: dict[str, list[int]] = {}
+        hours: list[int] | None = None
         for key, vector in self.snapshot.sums.items():
             kind, _, rest = key.partition(SEPARATOR)
             if kind == "rhythm":
                 rhythms[rest] = vector
+            elif kind == "hours":
+                hours = vector
             elif kind == "text":
                 add(self._texts, rest.rpartition(SEPARATOR)[2], vector)
             elif kind == "cell":
@@ -152,6 +156,8 @@ class Priors:
                 for name in dict.fromkeys(("", *labels_of(group), group)):
                     add(self._cells, f"{name}{SEPARATOR}{channel}", vector)
         self._rhythms = RhythmPriors(rhythms)
+        #: Everybody's curve of answers over the day.
+        self.hours = common_curve(hours)
 
     def _of(self, name: str, channel: str) -> Sequence[int]:
         return self._cells.get(f"{name}{SEPARATOR}{channel}", _NO_ONE)
