@@ -105,6 +105,9 @@ class Settings(BaseSettings):
     )
 
     journeys: Path = Field(default=Path("journeys"), description="Folder of journey files.")
+    publish_ask_above: int = Field(
+        default=10_000, ge=0, description="People a publication may reach, by its estimate, without a question."
+    )
     data: Path = Field(default=Path(".data"), description="Folder of the embedded mode's Redis and journal.")
     seed: SecretStr = Field(
         default=SecretStr("change-me"),

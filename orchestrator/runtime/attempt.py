@@ -19,7 +19,6 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from orchestrator.content.render import render
 from orchestrator.contracts.messages import Content, OutboxRow, OutgoingMessage
 from orchestrator.contracts.receipts import Next, Outcome, Receipt
 from orchestrator.errors import DependencyUnreachable, MessageRefused, OrchestratorError, TemplateFailed
@@ -27,6 +26,7 @@ from orchestrator.language.program import MessageTemplate
 from orchestrator.ports import Channel, Clock
 from orchestrator.runtime.journal import Entry, Journal
 from orchestrator.runtime.provider_limits import Admission, ProviderLimits
+from orchestrator.runtime.render_pool import Renderer
 from orchestrator.stores import outbox
 from orchestrator.stores.outbox import Claim, Outbox, Settlement
 from orchestrator.stores.recipients import Recipients
@@ -85,6 +85,7 @@ class Attempts:
         limits: ProviderLimits,
         channels: Mapping[str, Channel[Any]],
         template_of: TemplateOf,
+        renderer: Renderer,
         clock: Clock,
         unsubscribe_url: Callable[[OutboxRow], str],
         callback_url: Callable[[OutboxRow, str], str],
@@ -100,6 +101,7 @@ class Attempts:
         self._limits = limits
         self._channels = channels
         self._template_of = template_of
+        self._renderer = renderer
         self._clock = clock
         self._unsubscribe_url = unsubscribe_url
         self._callback_url = callback_url
@@ -151,7 +153,7 @@ class Attempts:
             return self._hold("no_provider", 12 * HOLD)
         unsubscribe_url = "" if row.purpose == "service" else self._unsubscribe_url(row)
         try:
-            content = render(
+            content = await self._renderer.render(
                 template,
                 row.channel,
                 row.facts,

@@ -26,6 +26,7 @@ from orchestrator.runtime.attempt import Attempts, Lease, TemplateOf, boottime
 from orchestrator.runtime.journal import Journal
 from orchestrator.runtime.provider_limits import ProviderLimits, Rate
 from orchestrator.runtime.reconcile import Reconciler
+from orchestrator.runtime.render_pool import Renderer, RenderHere
 from orchestrator.stores.outbox import RETENTION, Outbox
 from orchestrator.stores.recipients import Recipients
 from orchestrator.stores.suppression import Suppression
@@ -51,8 +52,8 @@ class Dispatcher:
     `channels` maps a provider's name to its adapter, in order of preference. `clock` is the product's clock (it may be
     accelerated): not-before, not-after and pauses between retries follow it. Claims' deadlines, timeouts, rate limits
     and breakers are real time. `seed` keys the hashes of addresses. `template_of` finds a row's message in the program
-    of the row's version. `health_changed` is told the channels none of whose providers may be called, when a breaker
-    opens or closes.
+    of the row's version, `renderer` makes its content (in this process when none is given). `health_changed` is told
+    the channels none of whose providers may be called, when a breaker opens or closes.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Dispatcher:
         clock: Clock,
         seed: str,
         settings: configuration.Dispatcher | None = None,
+        renderer: Renderer | None = None,
         unsubscribe_url: Callable[[OutboxRow], str] = lambda row: "",
         callback_url: Callable[[OutboxRow, str], str] = lambda row, provider: "",
         health_changed: Callable[[frozenset[str]], Awaitable[None]] = _nobody,
@@ -91,6 +93,7 @@ class Dispatcher:
         self._limits = limits or ProviderLimits(
             redis, {name: Rate(per_second) for name, per_second in self._settings.rates.items()}
         )
+        self._renderer = renderer or RenderHere()
         self._attempts = Attempts(
             outbox=self._outbox,
             suppression=self._suppression,
@@ -99,6 +102,7 @@ class Dispatcher:
             limits=self._limits,
             channels=channels,
             template_of=template_of,
+            renderer=self._renderer,
             clock=clock,
             unsubscribe_url=unsubscribe_url,
             callback_url=callback_url,
@@ -112,6 +116,10 @@ class Dispatcher:
         self._claims = itertools.count()
         self._first = 0
         self._held = False
+
+    async def close(self) -> None:
+        """End what renders messages."""
+        await self._renderer.close()
 
     async def run_once(self) -> int:
         """Make every attempt that may be made at this moment of the clock; returns how many claims were taken.

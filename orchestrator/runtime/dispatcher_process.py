@@ -21,6 +21,7 @@ from orchestrator.runtime.heartbeat import beat
 from orchestrator.runtime.journal import Journal, KafkaJournal
 from orchestrator.runtime.kafka_log import KafkaLog
 from orchestrator.runtime.links import callback_url, unsubscribe_url
+from orchestrator.runtime.render_pool import RenderPool
 from orchestrator.runtime.rollback_guard import RollbackGuard
 from orchestrator.settings import Settings
 
@@ -49,6 +50,7 @@ def build_dispatcher(
         clock=clock,
         seed=seed,
         settings=settings.dispatcher,
+        renderer=RenderPool(),
         unsubscribe_url=lambda row: unsubscribe_url(settings, row.send_id),
         callback_url=lambda row, provider: callback_url(settings, provider),
         health_changed=_tell_log(settings, log, clock),
@@ -87,9 +89,11 @@ async def serve_dispatcher(settings: Settings, stop: asyncio.Event) -> None:
         asyncio.create_task(guard.run(stop)),
         asyncio.create_task(beat(client, "dispatcher", clock, stop)),
     ]
+    dispatcher = build_dispatcher(settings, client, log, journal, clock, channels)
     try:
-        await build_dispatcher(settings, client, log, journal, clock, channels).run(stop)
+        await dispatcher.run(stop)
     finally:
+        await dispatcher.close()
         stop.set()
         await asyncio.gather(*helpers, return_exceptions=True)
         for channel in channels.values():

@@ -150,6 +150,7 @@ class Embedded:
         guarded = guard.client()
         self._stack.push_async_callback(guarded.aclose)
         self._dispatcher = build_dispatcher(settings, guarded, self.log, journal, self._clock, self._channels)
+        self._stack.push_async_callback(self._dispatcher.close)
         watching = asyncio.Event()
         self._stack.push_async_callback(_end, watching, asyncio.create_task(guard.run(watching)))
         while not guard.folds:  # noqa: ASYNC110 - its own loop is shorter than what an event would need

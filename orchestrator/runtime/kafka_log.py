@@ -95,6 +95,13 @@ class KafkaLog:
             reader = await self._connected_reader()
             return int((await reader.end_offsets([tp]))[tp]) - 1
 
+    async def start(self, topic: str, partition: int) -> int:
+        """The offset of the first record the log still holds; of the next one when it holds none."""
+        tp = TopicPartition(topic, partition)
+        with self._reachable():
+            reader = await self._connected_reader()
+            return int((await reader.beginning_offsets([tp]))[tp])
+
     async def partitions(self, topic: str) -> int:
         """How many partitions the topic has. Raises DependencyUnreachable when there is no such topic (yet)."""
         with self._reachable():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,9 +13,9 @@ import typer
 from rich.table import Table
 
 from orchestrator.cli.journeys.common import Folder, Json, err, fail, folder_of, hint, out, print_json, program_of
-from orchestrator.contracts import records
-from orchestrator.contracts.records import CONTROL, TICK, Event
-from orchestrator.settings import Settings, load
+from orchestrator.contracts.records import Event
+from orchestrator.runtime.recorded_log import recorded
+from orchestrator.settings import load
 from orchestrator.testing.history import History, difference, read_history, replay_history
 
 
@@ -60,49 +59,6 @@ def replay(
         hint("orchestrator journeys publish")
     if not report.events:
         raise typer.Exit(1)
-
-
-async def recorded(settings: Settings) -> list[Event]:
-    """Every event the log still holds, in the order of time. Raises DependencyUnreachable."""
-    from orchestrator.runtime.kafka_log import KafkaLog
-
-    log, topic = KafkaLog(settings.kafka), settings.topics.events
-    try:
-        parts: list[list[Event]] = []
-        for partition in range(await log.partitions(topic)):
-            parts.append(await _partition(log, topic, partition))
-        return list(heapq.merge(*parts, key=_when))
-    finally:
-        await log.close()
-
-
-def _when(event: Event) -> int:
-    return event.received or event.time
-
-
-async def _partition(log: Any, topic: str, partition: int) -> list[Event]:
-    from orchestrator.errors import PositionTooOld
-
-    found: list[Event] = []
-    end, after = await log.end(topic, partition), -1
-    while after < end:
-        try:
-            batch = await log.read(topic, partition, after, 5_000)
-        except PositionTooOld as error:
-            first = getattr(error, "first", None)
-            if first is None:
-                raise
-            after = first - 1
-            continue
-        for record in batch:
-            after = record.offset
-            try:
-                event = records.decode(record.value)
-            except ValueError:
-                continue
-            if event.type not in (TICK, CONTROL):
-                found.append(event)
-    return found
 
 
 def _events(file: str) -> Iterator[Event | str]:
