@@ -71,7 +71,7 @@ def step(context: Context, customer_id: str, customer: Customer, event: Event, c
     journeys = program.triggers.get(event.type)
     if journeys:
         _triggers(turn, event, journeys)
-    if program.watchers:
+    if program.clocks or event.type in program.absences:
         arm(turn, event)
     _finish(turn, grouped)
     return result

@@ -31,8 +31,10 @@ def arm(turn: Turn, event: Event) -> None:
                 continue
         due = event.time + span_of(turn, absence)
         customer.watches[journey.slug] = max(due, customer.watches.get(journey.slug, 0), turn.at + 1)
+    if not program.clocks:
+        return
     moved = event.type == "customer_updated" and "time_zone" in event.data
-    for journey in program.watchers:
+    for journey in program.clocks:
         if isinstance(journey.trigger, Clock) and (moved or journey.slug not in customer.watches):
             customer.watches[journey.slug] = _next(turn, journey.trigger)
 

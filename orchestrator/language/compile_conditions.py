@@ -27,7 +27,7 @@ ROOTS = ("product", "order", "customer")
 ANSWERS = ("response", "reply")
 
 _KINDS = {"text": "a text", "number": "a number", "flag": "true or false"}
-_KIND_FIX = {"text": "write {}: a word", "number": "write {}: at least 5", "flag": "write {}: true"}
+_KIND_FIX = {"text": "write a word: {}: x", "number": "write {}: at least 5", "flag": "write {}: true"}
 
 
 def event_roots(event: str) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from orchestrator.language.messages import (
 from orchestrator.language.model import NAME, BranchForm, JourneyForm, RepeatForm, SendForm, SplitForm, StepForm
 from orchestrator.language.policy import DEFAULT, parse_policy
 from orchestrator.language.policy import FILE as POLICY_FILE
-from orchestrator.language.program import Absence, Journey, Program, Segment, Stage, Trigger
+from orchestrator.language.program import Absence, Clock, Journey, Program, Segment, Stage, Trigger
 from orchestrator.language.stages import SEGMENTS_FILE, STAGES_FILE, parse_segments, parse_stages
 
 MESSAGES = "messages/"
@@ -89,6 +89,7 @@ def check_program(files: Mapping[str, str]) -> tuple[Program | None, tuple[Findi
             triggers=triggers_of(journeys),
             watchers=watchers_of(journeys),
             absences=absences_of(journeys),
+            clocks=clocks_of(journeys),
             stages=stages,
             segments=segments,
         ),
@@ -192,6 +193,11 @@ def watchers_of(journeys: Mapping[str, Journey], statuses: frozenset[str] = _LIV
     return tuple(journey for journey in _ranked(journeys, statuses) if not isinstance(journey.trigger, Trigger))
 
 
+def clocks_of(journeys: Mapping[str, Journey], statuses: frozenset[str] = _LIVE) -> tuple[Journey, ...]:
+    """Journeys of these statuses that start by the clock."""
+    return tuple(journey for journey in watchers_of(journeys, statuses) if isinstance(journey.trigger, Clock))
+
+
 def absences_of(journeys: Mapping[str, Journey], statuses: frozenset[str] = _LIVE) -> dict[str, tuple[Journey, ...]]:
     """Journeys of these statuses per event type whose absence starts them."""
     absences: dict[str, tuple[Journey, ...]] = {}
@@ -215,6 +221,7 @@ def with_drafts(program: Program) -> Program:
         triggers=triggers_of(program.journeys, statuses),
         watchers=watchers_of(program.journeys, statuses),
         absences=absences_of(program.journeys, statuses),
+        clocks=clocks_of(program.journeys, statuses),
     )
 
 

@@ -435,5 +435,7 @@ class Program:
     #: Live journeys that start by an absence or by the clock, in a fixed order, and those of an event type's absence.
     watchers: tuple[Journey, ...] = ()
     absences: Mapping[str, tuple[Journey, ...]] = field(default_factory=dict)
+    #: Those among the watchers that start by the clock.
+    clocks: tuple[Journey, ...] = ()
     stages: tuple[Stage, ...] = ()
     segments: tuple[Segment, ...] = ()
