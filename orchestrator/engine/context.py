@@ -10,6 +10,7 @@ from orchestrator.contracts.records import Event
 from orchestrator.engine.decision import Decision
 from orchestrator.engine.state import Customer
 from orchestrator.errors import OrchestratorError
+from orchestrator.language.picks import anybody_asks
 from orchestrator.language.program import Journey, Program
 from orchestrator.learning.chance import Draws
 from orchestrator.learning.choice import ChoicePolicy
@@ -41,6 +42,8 @@ class Context:
     #: The policy that `choice:` of the program's policy names.
     choice: ChoicePolicy = field(init=False)
     by_version: dict[str, Journey] = field(init=False)
+    #: Whether some message shows picks, so that likings are worth keeping.
+    picks: bool = field(init=False)
 
     def __post_init__(self) -> None:
         try:
@@ -49,6 +52,7 @@ class Context:
             raise OrchestratorError(
                 str(error), fix="install the package that brings it, or change `choice:`"
             ) from error
+        self.picks = anybody_asks(self.program)
         self.by_version = {**self.older, **{journey.version: journey for journey in self.program.journeys.values()}}
 
     def with_health(self, unhealthy: frozenset[str], stale: Mapping[str, int] | None = None) -> Context:

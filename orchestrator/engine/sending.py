@@ -13,9 +13,12 @@ from orchestrator.engine.guards import channel_policy, held_until, reachable
 from orchestrator.engine.holdout import chance_of_holdout, held_out_of_all, holdout_of_all
 from orchestrator.engine.hours import count_sent
 from orchestrator.engine.moments import moment_of
+from orchestrator.engine.picks import picks
 from orchestrator.engine.scope import customer_value
 from orchestrator.engine.state import FAILED, OPEN_SENDS, RECENT_CONTACTS, Contact, Customer, Held, OpenSend, Run
-from orchestrator.language.program import Journey, Send
+from orchestrator.language.picks import NAME as PICKS
+from orchestrator.language.picks import asks
+from orchestrator.language.program import Journey, MessageTemplate, Send
 from orchestrator.learning.chance import digest
 from orchestrator.learning.choice import NOTHING, Candidate, Situation, choose, posterior
 from orchestrator.learning.pooled import group_of
@@ -263,7 +266,7 @@ def _row(turn: Turn, journey: Journey, run: Run, send: Send, decision: Decision,
         channel=decision.channel,
         address=turn.customer.addresses[_address_kind(decision.channel)],
         purpose=journey.purpose,
-        facts=_facts(turn, run, send),
+        facts=_facts(turn, run, send, turn.context.program.messages[decision.message]),
         decided_at=turn.at,
         not_before=turn.at,
         not_after=deadline,
@@ -282,7 +285,7 @@ def _address_kind(channel: str) -> str:
     return ADDRESS_OF_CHANNEL.get(channel, channel)
 
 
-def _facts(turn: Turn, run: Run, send: Send) -> dict[str, Any]:
+def _facts(turn: Turn, run: Run, send: Send, template: MessageTemplate) -> dict[str, Any]:
     """What templates may show, bound now: the dispatcher only renders."""
     customer: dict[str, Any] = dict(turn.customer.attributes)
     for name in ("orders", "revenue"):
@@ -291,5 +294,6 @@ def _facts(turn: Turn, run: Run, send: Send) -> dict[str, Any]:
         **run.bound,
         "customer": customer,
         "run": {"id": run.id, "entered": run.entered},
+        **({PICKS: picks(turn, run)} if asks(template) else {}),
         **resolved(turn, run, send.literals),
     }

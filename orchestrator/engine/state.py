@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.learning.affinity import Liking
 from orchestrator.learning.cells import Cell
 from orchestrator.learning.rhythm import Rhythm
 from orchestrator.learning.send_time import Hours
@@ -194,6 +195,8 @@ class Customer(msgspec.Struct, array_like=True):
     inside: dict[str, bool] = {}
     #: Messages and answers by the hour of the day.
     hours: Hours = msgspec.field(default_factory=Hours)
+    #: Product → how she is drawn to it, while some message shows picks.
+    likings: dict[str, Liking] = {}
 
     def due(self) -> int:
         """The earliest moment at which something is to be done without an event; 0 when nothing waits."""

@@ -17,6 +17,7 @@ from orchestrator.engine.context import Context, Result, Turn
 from orchestrator.engine.groups import regroup
 from orchestrator.engine.guards import allowed
 from orchestrator.engine.matching import first_match
+from orchestrator.engine.picks import learn_likings
 from orchestrator.engine.profile import is_duplicate, update_profile
 from orchestrator.engine.resends import failing, send_anew, try_again
 from orchestrator.engine.rollout import charge
@@ -54,6 +55,8 @@ def step(context: Context, customer_id: str, customer: Customer, event: Event, c
     if not update_profile(turn, event):
         result.count("order_updates")
         return result
+    if context.picks:
+        learn_likings(turn, event)
     grouped = bool(program.stages or program.segments)
     if grouped:
         regroup(turn, newcomer=newcomer)

@@ -23,7 +23,7 @@ from orchestrator.language.templates import TemplateFault, check
 from orchestrator.language.versions import digest
 
 #: Facts every template may read. `with` literals of a send stand beside them, at the top.
-ROOTS = ("customer", "product", "order", "run", "view", "reply", "message")
+ROOTS = ("customer", "product", "order", "run", "view", "reply", "message", "picks")
 #: Addresses the renderer gives.
 LINKS = ("unsubscribe_url",)
 
