@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 from typing import Any
 
 import redis.asyncio
@@ -24,7 +23,8 @@ from orchestrator.errors import DependencyUnreachable
 from orchestrator.learning.pooled import Snapshot, encode, evidence, from_fields, merged, worth_a_snapshot
 from orchestrator.ports import Clock, EventLog
 from orchestrator.runtime.catalogue import Catalogue
-from orchestrator.stores import keys, scripts
+from orchestrator.stores import keys
+from orchestrator.stores.lease import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +60,7 @@ class PriorsPublisher:
         self._keep = keep
         #: By the clock, when `when_due` last went ahead (ms).
         self._last = 0
-        self._holder = secrets.token_hex(8)
-        self._lease = scripts.script(client, "lease")
+        self._lease = Lease(client, "priors", LEASE_MS)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until `stop`, then give the lease back. What is away is waited for."""
@@ -74,8 +73,7 @@ class PriorsPublisher:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._every)
         finally:
-            with contextlib.suppress(RedisError, OSError):
-                await self._lease(keys=[keys.lease("priors")], args=[self._holder, 0])
+            await self._lease.give_back()
 
     async def when_due(self) -> int | None:
         """`once`, if so many seconds have passed by the clock since the last round: for a clock that is set by hand."""
@@ -91,7 +89,7 @@ class PriorsPublisher:
         Raises DependencyUnreachable or RedisError; the next round begins anew, and a snapshot published twice under
         two numbers does no harm.
         """
-        if not await self._lease(keys=[keys.lease("priors")], args=[self._holder, LEASE_MS]):
+        if not await self._lease.held():
             return None
         partitions = await self._log.partitions(self._topic)
         sums = merged([from_fields(await self._sums_of(one)) for one in range(partitions)])

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,7 +26,8 @@ from orchestrator.contracts.records import encode, tick
 from orchestrator.errors import DependencyUnreachable
 from orchestrator.ports import Clock, EventLog
 from orchestrator.settings import Settings
-from orchestrator.stores import keys, scripts
+from orchestrator.stores import keys
+from orchestrator.stores.lease import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +84,7 @@ class Ticker:
         self._settings = settings
         self._clock = clock
         self._alarm = alarm
-        self._holder = secrets.token_hex(8)
-        self._lease = scripts.script(client, "lease")
+        self._lease = Lease(client, "ticker", LEASE_MS)
         self._leading = False
         self._partitions: dict[str, int] = {}
         self._sources: dict[tuple[str, int], Source] = {}
@@ -102,13 +101,11 @@ class Ticker:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._settings.worker.tick)
         finally:
-            if self._leading:
-                with contextlib.suppress(RedisError, OSError):
-                    await self._lease(keys=[keys.lease("ticker")], args=[self._holder, 0])
+            await self._lease.give_back()
 
     async def once(self) -> int | None:
         """One round: the tick written, in ms, or None. Raises DependencyUnreachable or RedisError."""
-        if not await self._lease(keys=[keys.lease("ticker")], args=[self._holder, LEASE_MS]):
+        if not await self._lease.held():
             self._leading = False
             return None
         if not self._leading:
