@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from orchestrator.contracts.messages import ADDRESS_OF_CHANNEL
 from orchestrator.engine.context import Turn
-from orchestrator.engine.local_time import quiet_until, zone
+from orchestrator.engine.local_time import quiet_until
 from orchestrator.engine.state import Contact, Run
+from orchestrator.engine.zones import zone_of
 from orchestrator.language.program import Cap, ChannelPolicy, Journey, MessageTemplate, Policy, Send
 
 _NO_POLICY = ChannelPolicy()
@@ -93,7 +94,7 @@ def held_until(turn: Turn, journey: Journey) -> tuple[int, str]:
             moment, reason = free, "cap"
     for hours in (policy.quiet_hours, journey.quiet_hours):
         if hours is not None:
-            free = quiet_until(moment, hours, zone(turn.customer.time_zone, policy.time_zone))
+            free = quiet_until(moment, hours, zone_of(turn.customer, policy))
             if free > moment:
                 moment, reason = free, reason or "quiet_hours"
     return moment, reason

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from orchestrator.engine.context import Turn
 from orchestrator.engine.decision import Decision
-from orchestrator.engine.local_time import is_quiet, local, zone
+from orchestrator.engine.local_time import is_quiet, local
 from orchestrator.engine.state import OpenSend
+from orchestrator.engine.zones import zone_of
 from orchestrator.language.program import Journey
 from orchestrator.learning import pooled, send_time
 from orchestrator.learning.cells import UNIT
@@ -39,7 +40,7 @@ def best_moment(turn: Turn, journey: Journey, decision: Decision, first: int, de
         return moments[0] if moments else first
     context = turn.context
     curve = send_time.own_curve(turn.customer.hours, context.priors.hours)
-    tz = zone(turn.customer.time_zone, context.program.policy.time_zone)
+    tz = zone_of(turn.customer, context.program.policy)
     walls = [local(moment, tz) for moment in moments]
     chosen = send_time.choose_moment(
         curve,
@@ -52,7 +53,7 @@ def best_moment(turn: Turn, journey: Journey, decision: Decision, first: int, de
 
 def _allowed(turn: Turn, journey: Journey, first: int, deadline: int) -> list[int]:
     policy = turn.context.program.policy
-    tz = zone(turn.customer.time_zone, policy.time_zone)
+    tz = zone_of(turn.customer, policy)
     hours = [one for one in (policy.quiet_hours, journey.quiet_hours) if one is not None]
     wall = local(first, tz)
     until_next = _HOUR_MS - (wall.minute * 60_000 + wall.second * 1_000 + wall.microsecond // 1_000)
@@ -65,5 +66,5 @@ def _allowed(turn: Turn, journey: Journey, first: int, deadline: int) -> list[in
 
 
 def _bin(turn: Turn, at: int) -> int:
-    wall = local(at, zone(turn.customer.time_zone, turn.context.program.policy.time_zone))
+    wall = local(at, zone_of(turn.customer, turn.context.program.policy))
     return send_time.bin_of(wall.hour * 60 + wall.minute)

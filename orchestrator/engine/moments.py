@@ -6,15 +6,16 @@ from orchestrator.engine.context import Turn
 from orchestrator.engine.decision import Decision
 from orchestrator.engine.facts import run_scope
 from orchestrator.engine.hours import best_moment
-from orchestrator.engine.local_time import moment_in, next_clock, zone
+from orchestrator.engine.local_time import moment_in, next_clock
 from orchestrator.engine.state import Run
+from orchestrator.engine.zones import zone_of
 from orchestrator.language.program import Clock, Journey, Send, WaitUntil
 from orchestrator.learning.rhythm import next_due
 
 
 def wait_end(turn: Turn, run: Run, step: WaitUntil) -> int:
     """When the wait is over (ms). A prediction or date that is not known leaves nothing to wait for: now."""
-    tz = zone(turn.customer.time_zone, turn.context.program.policy.time_zone)
+    tz = zone_of(turn.customer, turn.context.program.policy)
     if step.anchor == "clock":
         return next_clock(turn.at, step.clock or Clock(0), tz)
     if step.anchor == "name":
@@ -33,7 +34,7 @@ def moment_of(turn: Turn, journey: Journey, send: Send, decision: Decision, firs
     """The earliest moment the author's `at` allows, where caps and quiet hours allow none before `first`. `09:00` at
     nine is now."""
     if send.at == "clock":
-        tz = zone(turn.customer.time_zone, turn.context.program.policy.time_zone)
+        tz = zone_of(turn.customer, turn.context.program.policy)
         return next_clock(turn.at - 1, Clock(send.minute), tz)
     if send.at == "best":
         return best_moment(turn, journey, decision, first, deadline)

@@ -331,7 +331,7 @@ def _moves(step: WaitUntil, event: Event) -> bool:
     """Whether an event may move the moment: a purchase the prediction, another time zone the wall clock."""
     if step.anchor == "next_due":
         return event.type in _MOVES_PREDICTIONS
-    return event.type == "customer_updated" and "time_zone" in event.data
+    return event.type == "customer_updated"
 
 
 def _go_on(turn: Turn, journey: Journey, run: Run) -> None:

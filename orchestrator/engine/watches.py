@@ -9,11 +9,12 @@ from __future__ import annotations
 from orchestrator.contracts.records import Event
 from orchestrator.engine.context import Context, Result, Turn
 from orchestrator.engine.groups import SEGMENTS, STAGES, regroup_segments, regroup_stage
-from orchestrator.engine.local_time import next_clock, zone
+from orchestrator.engine.local_time import next_clock
 from orchestrator.engine.matching import first_match
 from orchestrator.engine.runs import enter_by_itself
 from orchestrator.engine.spans import span_of
 from orchestrator.engine.state import Customer
+from orchestrator.engine.zones import zone_of
 from orchestrator.language.program import Absence, Clock, EventMatch, Journey
 from orchestrator.learning.cells import DAY_MS
 
@@ -33,7 +34,8 @@ def arm(turn: Turn, event: Event) -> None:
         customer.watches[journey.slug] = max(due, customer.watches.get(journey.slug, 0), turn.at + 1)
     if not program.clocks:
         return
-    moved = event.type == "customer_updated" and "time_zone" in event.data
+    # Another zone, country or phone number may move her clock.
+    moved = event.type == "customer_updated"
     for journey in program.clocks:
         if isinstance(journey.trigger, Clock) and (moved or journey.slug not in customer.watches):
             customer.watches[journey.slug] = _next(turn, journey.trigger)
@@ -94,7 +96,7 @@ def _look(turn: Turn, journey: Journey) -> None:
 
 
 def _next(turn: Turn, clock: Clock) -> int:
-    return next_clock(turn.at, clock, zone(turn.customer.time_zone, turn.context.program.policy.time_zone))
+    return next_clock(turn.at, clock, zone_of(turn.customer, turn.context.program.policy))
 
 
 def _known(absence: Absence) -> bool:

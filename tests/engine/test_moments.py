@@ -10,6 +10,7 @@ import pytest
 from worlds import POLICY, T0, at, bought, event, known, simulation
 
 from orchestrator.engine.local_time import end_of_day, instant, is_quiet, moment_in, next_clock, quiet_until
+from orchestrator.engine.zones import provenance_of, zone_of
 from orchestrator.language.program import Clock, QuietHours
 
 HEAD = "name: J\nowner: test\ntrigger: purchase\nreentry: always\nsteps:\n"
@@ -226,3 +227,31 @@ def test_the_end_of_a_day_is_the_next_midnight() -> None:
     assert end_of_day("2027-03-31", ZoneInfo("Europe/Warsaw")) == ms(
         datetime(2027, 4, 1, tzinfo=ZoneInfo("Europe/Warsaw"))
     )
+
+
+class TestWhoseZone:
+    """Stated, else from the country of her address, else of her phone number, else the policy's."""
+
+    @pytest.mark.parametrize(
+        ("data", "name", "provenance"),
+        [
+            ({"time_zone": "Asia/Tokyo", "attributes": {"country": "PL"}}, "Asia/Tokyo", "stated"),
+            ({"attributes": {"country": "pl"}}, "Europe/Warsaw", "address"),
+            ({"addresses": {"phone": "+447700900123"}}, "Europe/London", "phone"),
+            ({"addresses": {"phone": "+353851234567"}}, "Europe/Dublin", "phone"),
+            ({"attributes": {"country": "US"}, "addresses": {"phone": "+15005550006"}}, "UTC", "default"),
+            ({"attributes": {"country": 48}}, "UTC", "default"),
+        ],
+    )
+    def test_provenance(self, data: dict[str, object], name: str, provenance: str) -> None:
+        sim = simulation(HEAD + "  - send: hello\n")
+        sim.publish(event("customer_updated", **data))
+        policy, ada = sim.program.policy, sim.customer("ada")
+        assert (zone_of(ada, policy).key, provenance_of(ada, policy)) == (name, provenance)
+
+    def test_it_is_the_clock_that_holds_a_send(self) -> None:
+        sim = simulation(HEAD + "  - {send: hello, at: '18:30'}\n")
+        sim.publish(known(attributes={"country": "IN"}))
+        sim.publish(bought("o1"))
+        (send,) = sim.advance(at(days=2))
+        assert send.at == datetime(2026, 3, 2, 13, 0, tzinfo=UTC)
