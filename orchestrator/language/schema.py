@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.language.compile import CHANNELS
 from orchestrator.language.compile_conditions import KNOWN_EVENTS
 from orchestrator.language.faults import keys_of
+from orchestrator.language.fields import USUAL, WORDS, fields_of
 from orchestrator.language.messages import MessageForm, PushForm
 from orchestrator.language.model import VERBS
 from orchestrator.language.policy import ChannelForm, ConsentForm, PolicyForm
@@ -79,7 +80,35 @@ def _condition(description: str) -> Schema:
         " `at most 3`, `under 5`, `between 2 and 5`, `not x`. Or one expression: `not response`,"
         " `product.stock < 5 or cart_add`."
     )
-    return {"description": description + more, "type": ["object", "string", "array"]}
+    # Any name is allowed; those of the event schemas are offered.
+    return {
+        "description": description + more,
+        "type": ["object", "string", "array"],
+        "allOf": [{"$ref": "#/$defs/fields"}],
+    }
+
+
+#: First words of names that a condition is offered: what events bring, and the customer.
+_OFFERED = ("product", "order", "customer", "reply", "stage", "segment")
+_EXAMPLES = {"number": ["at least 2", "over 50", "between 2 and 5"], "flag": [True, False]}
+_KIND_WORDS = {"number": "a number", "text": "a text", "flag": "true or false"}
+
+
+def _fields() -> Schema:
+    """The fields of the event schemas, for completion and hover in conditions."""
+    properties: Schema = {"response": {"description": "She responded: a click, a tap, a reply or a visit."}}
+    for root in _OFFERED:
+        for name, kinds in sorted((fields_of(root) or {}).items()):
+            said = " or ".join(_KIND_WORDS[kind] for kind in sorted(kinds)) or "anything"
+            found: Schema = {"description": f"{root}.{name}: {said}."}
+            words = WORDS.get((root, name)) or USUAL.get((root, name))
+            if words:
+                found["anyOf"] = [{"enum": list(words)}, {}]
+            examples = [example for kind in sorted(kinds) for example in _EXAMPLES.get(kind, [])]
+            if examples:
+                found["examples"] = examples
+            properties[f"{root}.{name}"] = found
+    return {"properties": properties}
 
 
 def _object(properties: Schema, required: list[str], description: str) -> Schema:
@@ -299,6 +328,7 @@ def _step() -> Schema:
         "description": f"One step: {', '.join(VERBS)}.",
         "properties": properties,
         "propertyNames": {"enum": list(properties)},
+        "additionalProperties": False,
         "dependentSchemas": with_verb,
         "minProperties": 1,
     }
@@ -358,7 +388,7 @@ def journey_schema() -> Schema:
         **_object(
             properties, ["name", "owner", "trigger", "steps"], "A journey: who enters, what happens, what counts."
         ),
-        "$defs": {"step": _step()},
+        "$defs": {"step": _step(), "fields": _fields()},
     }
 
 
@@ -444,7 +474,12 @@ def _groups(title: str, key: str, description: str, group: Schema) -> Schema:
         "additionalProperties": group,
         "minProperties": 1,
     }
-    return {"$schema": DIALECT, "title": title, **_object({key: groups}, [key], description)}
+    return {
+        "$schema": DIALECT,
+        "title": title,
+        **_object({key: groups}, [key], description),
+        "$defs": {"fields": _fields()},
+    }
 
 
 def message_schema() -> Schema:
