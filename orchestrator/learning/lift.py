@@ -16,6 +16,10 @@ it is to be tightest:
 
     mean ± s sqrt(2 (n r² + 1) / (n² r²) log(sqrt(n r² + 1) / alpha))
 
+"Asymptotic" is a promise about large n, and a holdout is small: while few of it have bought, s is too small by chance
+and the first looks would cry wolf. So nothing is said before LEAST_EVENTS outcomes of either arm are other than
+nothing, and s² is at least what it would be if the smaller arm varied like the larger one, mixed in as LENT units.
+
 The sample ratio is watched by a sequential test (Lindon, Malek 2022, "Anytime-valid inference for multinomial count
 data"): the Bayes factor of any other ratio against the planned one is a martingale while the plan holds, so it passes
 1 / alpha with probability alpha at most, ever.
@@ -28,8 +32,10 @@ from math import exp, lgamma, log, sqrt
 
 #: The number of units for which the interval is narrowest.
 TIGHTEST = 5_000
-#: Before so many units in the smaller arm nothing is said: the sequence is asymptotic.
+#: Before so many units of either arm, and so many of them with an outcome, nothing is said: see above.
 LEAST_UNITS = 30
+LEAST_EVENTS = 15
+LENT = 200.0
 #: Units of an arm before its line is trusted; until then its mean, before that nothing.
 _LINE_UNITS = 20
 #: The other ratios that the sample-ratio test thinks of: a Beta around the plan, worth this many units.
@@ -60,6 +66,9 @@ class _Line:
     y: float = 0.0
     xx: float = 0.0
     xy: float = 0.0
+    #: Units whose outcome was not nothing; squares of what had not been expected.
+    events: int = 0
+    missed: float = 0.0
 
     def at(self, x: float) -> float:
         """What is expected at x."""
@@ -70,8 +79,10 @@ class _Line:
         # One more unit at the mean's spread steadies the slope.
         return self.y + self.xy / (self.xx * (1.0 + 1.0 / self.n)) * (x - self.x)
 
-    def add(self, x: float, y: float) -> None:
+    def add(self, x: float, y: float, expected: float) -> None:
         self.n += 1
+        self.events += y != 0.0
+        self.missed += (y - expected) ** 2
         off = x - self.x
         self.x += off / self.n
         self.y += (y - self.y) / self.n
@@ -88,6 +99,8 @@ class Effect:
     _mean: float = 0.0
     _squares: float = 0.0
     _lines: tuple[_Line, _Line] = field(default_factory=lambda: (_Line(), _Line()))
+    #: Sums of one over the chance of being held out, and of being treated.
+    _inverse: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
     def add(self, treated: bool, chance: float, outcome: float, before: float = 0.0) -> None:
         """One unit: its arm, the `chance` (0 to 1, both excluded) of being treated, its outcome; `before`: what was
@@ -98,11 +111,13 @@ class Effect:
         if treated:
             self.treated += 1
             number += (outcome - f1) / chance
-            treated_line.add(before, outcome)
+            treated_line.add(before, outcome, f1)
         else:
             self.held += 1
             number -= (outcome - f0) / (1.0 - chance)
-            held_line.add(before, outcome)
+            held_line.add(before, outcome, f0)
+        self._inverse[0] += 1.0 / (1.0 - chance)
+        self._inverse[1] += 1.0 / chance
         off = number - self._mean
         self._mean += off / (self.treated + self.held)
         self._squares += off * (number - self._mean)
@@ -110,10 +125,20 @@ class Effect:
     def interval(self, level: float = 0.95) -> Interval | None:
         """The effect per unit; None while too few units are in."""
         n = self.treated + self.held
-        if min(self.treated, self.held) < LEAST_UNITS or self._squares <= 0.0:
+        if min(self.treated, self.held) < LEAST_UNITS or min(line.events for line in self._lines) < LEAST_EVENTS:
             return None
-        half = sqrt(self._squares / n) * _width(n, 1.0 - level)
+        half = sqrt(max(self._squares / n, self._spread(n))) * _width(n, 1.0 - level)
         return Interval(self._mean, self._mean - half, self._mean + half, level)
+
+    def _spread(self, n: int) -> float:
+        """The variance of a unit's number, when the smaller arm is thought to vary like the larger one until it has
+        shown enough."""
+        held, treated = (line.missed / line.n for line in self._lines)
+        if self.held < self.treated:
+            held = (held * self.held + LENT * treated) / (self.held + LENT)
+        else:
+            treated = (treated * self.treated + LENT * held) / (self.treated + LENT)
+        return (held * self._inverse[0] + treated * self._inverse[1]) / n
 
 
 def _width(n: int, alpha: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log1p
 
 from orchestrator.engine.decision import Decision
-from orchestrator.learning.lift import LEAST_UNITS, Effect, Interval, SampleRatio
+from orchestrator.learning.lift import LEAST_EVENTS, LEAST_UNITS, Effect, Interval, SampleRatio
 from orchestrator.reporting.outcomes import Outcomes, Unit, outcomes_of
 
 #: The name of the comparison of everybody with the organisation's holdout.
@@ -162,10 +162,11 @@ def _sentence(
             " not all their doing. Give the journey a holdout, for example `holdout: 10%`."
         )
     if converted is None:
-        fewest = min(treated.exposed, held_out.exposed)
+        smaller = min((treated, held_out), key=lambda arm: arm.exposed)
+        fewest, converted_of_fewest = smaller.exposed, smaller.converted
         return (
-            f"Too early to say anything: {fewest} customers of the smaller group have their window behind them,"
-            f" {LEAST_UNITS} are needed, and both outcomes must have occurred."
+            f"Too early to say anything: {fewest} customers of the smaller group have their window behind them, of whom"
+            f" {converted_of_fewest} converted; {LEAST_UNITS} and {LEAST_EVENTS} are needed at least."
         )
     span = f"between {100 * converted.low:+.2f} and {100 * converted.high:+.2f} conversions per 100 customers"
     sure = f"({converted.level:.0%} sure, at this look and every other)"

@@ -69,6 +69,11 @@ def test_nothing_is_said_of_few() -> None:
         if made.held < LEAST_UNITS:
             assert made.interval() is None
     assert made.interval() is not None
+    # Many customers and hardly a purchase among the held out are few as well.
+    rare = Effect()
+    for unit in range(20_000):
+        rare.add(unit % 10 != 0, 0.9, float(unit % 1_000 in (0, 7)) * (unit < 10_000))
+    assert rare.interval() is None
 
 
 def test_the_sample_ratio_alarms_for_a_wrong_plan_only() -> None:

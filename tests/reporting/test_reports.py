@@ -42,7 +42,7 @@ HELLO = "---\nsubject: Hello\nsms: Hello\n---\nHello.\n"
 
 
 def world(effect: float, customers: int = 400, *, seed: int = 1, **more: str) -> Simulation:
-    """Everybody is nudged once; who buys within a week does so with 10 %, and more when a message came."""
+    """Everybody is nudged once; who buys within a week does so with 20 %, and more when a message came."""
     files = {"_policy.yaml": POLICY, "nudge.yaml": JOURNEY, "messages/hello.md": HELLO, "messages/again.md": HELLO}
     sim = Simulation(compile_program(files | more), seed=seed)
     chance = np.random.default_rng(seed)
@@ -59,7 +59,7 @@ def world(effect: float, customers: int = 400, *, seed: int = 1, **more: str) ->
         for send in sends:
             if luck[0] < 0.3:
                 _publish(sim, "message_clicked", name, when, send_id=send.send_id)
-        if luck[1] < 0.1 + (effect if sends else 0.0):
+        if luck[1] < 0.2 + (effect if sends else 0.0):
             orders.append((when + timedelta(days=1 + 5 * float(luck[2])), person))
     for when, person in sorted(orders):
         _publish(sim, "purchase", f"c{person}", when, order_id=f"o{person}", total=20.0)
