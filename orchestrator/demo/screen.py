@@ -139,7 +139,9 @@ def line(record: Record) -> str:
     colour = _COLOURS.get(record.channel, "white")
     channel = f"[{colour}]{_NAMES.get(record.channel, record.channel)}[/]"
     if isinstance(record, Sent):
-        why = escape("; ".join(record.reasons[:2]))
+        # What was said of the chosen channel; the line names it already.
+        own = [reason.partition(": ")[2] for reason in record.reasons if reason.startswith(f"{record.channel}: ")]
+        why = escape("; ".join(own[:2]))
         return f"{when}  {channel} → {who}: {record.message}" + (f" [dim]because {why}[/]" if why else "")
     said = {
         "reply": f'"{escape(record.text)}"',

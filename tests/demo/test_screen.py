@@ -68,7 +68,7 @@ def plain(record: Record) -> str:
 
 def test_lines_say_who_what_where_and_why() -> None:
     assert plain(entered()) == "01 May 12:00  entered  Ada (14911): refill_reminder"
-    why = "sms: the best expected answer; sms: expects 40% answers"
+    why = "the best expected answer; expects 40% answers"
     assert plain(sent()) == f"01 May 12:00  SMS → Ada (14911): refill_last_call because {why}"
     assert plain(reply(kind="clicked")) == "01 May 12:00  SMS ← Ada (14911): clicked"
     assert plain(reply(kind="unsubscribed")) == "01 May 12:00  SMS ← Ada (14911): wants no more of these"
