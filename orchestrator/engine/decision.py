@@ -154,6 +154,7 @@ _REASONS = {
     "quiet_hours": "quiet hours",
     "expired": "expired before it could go",
     "hour": "waits for its hour",
+    "priority": "a more important journey has a message due",
     "holdout": "in the holdout: decided, not sent",
 }
 

@@ -85,9 +85,14 @@ def held_until(turn: Turn, journey: Journey) -> tuple[int, str]:
     moment, reason = turn.at, ""
     contacts = turn.customer.contacts
     if journey.purpose == "marketing" and policy.cap is not None:
-        free = _cap_free(policy.cap, [c for c in contacts if c.purpose == "marketing"], moment)
+        counted = [c for c in contacts if c.purpose == "marketing"]
+        free = _cap_free(policy.cap, counted, moment)
         if free > moment:
             moment, reason = free, "cap"
+        else:
+            first = _wanted_by_others(turn, journey, policy.cap, counted)
+            if first > moment:
+                moment, reason = first, "priority"
     if journey.cap is not None:
         free = _cap_free(journey.cap, [c for c in contacts if c.journey == journey.slug], moment)
         if free > moment:
@@ -98,6 +103,28 @@ def held_until(turn: Turn, journey: Journey) -> tuple[int, str]:
             if free > moment:
                 moment, reason = free, reason or "quiet_hours"
     return moment, reason
+
+
+def _wanted_by_others(turn: Turn, journey: Journey, cap: Cap, contacts: list[Contact]) -> int:
+    """When the places left under the cap are wanted by messages of more important journeys that are held now: just
+    after the first of them is due. 0 when a place is left over."""
+    by_version = turn.context.by_version
+    due = []
+    for run in turn.customer.runs:
+        other = by_version.get(run.version)
+        if (
+            run.waiting == "send"
+            and run.due
+            and not run.silent
+            and other is not None
+            and other.purpose == "marketing"
+            and other.priority > journey.priority
+        ):
+            due.append(run.due)
+    if not due:
+        return 0
+    used = sum(contact.at > turn.at - cap.window for contact in contacts)
+    return min(due) + 1 if len(due) >= cap.count - used else 0
 
 
 def _cap_free(cap: Cap, contacts: list[Contact], at: int) -> int:

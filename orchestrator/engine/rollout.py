@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 
 from orchestrator.contracts.messages import OutboxRow
@@ -58,18 +57,3 @@ def charge(turn: Turn, row: OutboxRow) -> None:
     spent = turn.result.spent
     cost = channel_policy(turn.context.program.policy, row.channel).cost
     spent[journey.slug] = spent.get(journey.slug, 0.0) + cost
-
-
-def report(journey: Journey, counts: Mapping[str, int], spent: float, currency: str) -> str:
-    """What a proof of concept came to, from the counters of all partitions, in a few plain sentences."""
-    slug = journey.slug
-
-    def total(start: str) -> int:
-        return sum(by for name, by in counts.items() if name == start or name.startswith(f"{start}:"))
-
-    treated, held = total(f"goal:{slug}:treated:converted"), total(f"goal:{slug}:holdout:converted")
-    return (
-        f"{journey.name}: {total(f'entered:{slug}')} customers entered, {total(f'sent:{slug}')} messages went out"
-        f" for {spent:.2f} {currency}, {total(f'withheld:{slug}')} were withheld for the holdout."
-        f" {treated} reached the goal after a message, {held} in the holdout."
-    )

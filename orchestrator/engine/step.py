@@ -204,7 +204,7 @@ def _said_no(turn: Turn, event: Event, journey: Journey) -> bool:
 
 def _wake(turn: Turn, event: Event, journey: Journey, run: Run) -> None:
     freed = event.type in ("message_failed", "message_bounced")
-    if freed and run.waiting == "send" and run.held is not None and run.held.reason == "cap":
+    if freed and run.waiting == "send" and run.held is not None and run.held.reason in ("cap", "priority"):
         retry_held(turn, journey, run)
     elif run.waiting:
         wake(turn, journey, run, event)

@@ -191,3 +191,32 @@ def test_no_send_ever_follows_a_no(actions: list[tuple[str, str]]) -> None:
             sends = sim.publish(bought(f"o{number}", when=now))
             assert {send.channel for send in sends} <= allowed
             assert bool(sends) == bool(allowed)
+
+
+LATE = "name: L\nowner: test\npriority: {priority}\ntrigger: purchase\nreentry: always\n"
+LATE += "steps:\n  - {{send: hello, at: '18:30'}}\n"
+
+
+@pytest.mark.parametrize(("priority", "first"), [(90, "late"), (10, "journey")])
+def test_a_message_yields_to_a_more_important_one_that_is_held(priority: int, first: str) -> None:
+    """One place is left under the cap and a more important journey has a message due this evening."""
+    sim = simulation(
+        SEND.replace("purchase", "view"), policy=POLICY + "cap: 1 per 7d\n", late=LATE.format(priority=priority)
+    )
+    sim.publish(known())
+    sends = sim.publish(bought("o1"))
+    sends += sim.publish(event("view", product_id="p", when=at(hours=1)))
+    sends += sim.advance(at(days=1))
+    assert [send.journey for send in sends] == [first]
+    held = [d.reason for d in sim.decisions if d.kind == "held" and d.journey == "journey"]
+    assert held == (["priority"] if first == "late" else [])
+
+
+def test_it_goes_when_the_more_important_one_does_not_need_the_place() -> None:
+    late = LATE.format(priority=90).replace("reentry", "exit_when: [cart_add]\nreentry")
+    sim = simulation(SEND.replace("purchase", "view"), policy=POLICY + "cap: 1 per 7d\n", late=late)
+    sim.publish(known())
+    sim.publish(bought("o1"))
+    assert sim.publish(event("view", product_id="p", when=at(hours=1))) == []
+    sim.publish(event("cart_add", when=at(hours=2)))
+    assert [send.journey for send in sim.advance(at(days=1))] == ["journey"]

@@ -325,13 +325,3 @@ class TestRollout:
                 sim.publish(event("message_failed", f"c{number}", send_id=sends[0].send_id))
         sent = sum(decision.kind == "sent" for decision in sim.decisions)
         assert sent == 10
-
-    def test_it_ends_with_a_report(self) -> None:
-        from orchestrator.engine.rollout import report
-
-        sim = simulation(text("purchase", more="rollout: {budget: 0.52 EUR, channels: [sms]}"))
-        for number in range(12):
-            sim.publish(known(f"c{number}"))
-            sim.publish(bought(f"o{number}", f"c{number}"))
-        said = report(sim.program.journeys["journey"], sim.counts, 0.5, "EUR")
-        assert said.startswith("J: 10 customers entered, 10 messages went out for 0.50 EUR")

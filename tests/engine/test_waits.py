@@ -113,3 +113,40 @@ def test_send_other_avoids_what_was_ignored_and_same_repeats_it() -> None:
     assert len(sends) == 3
     assert sends[1].channel != sends[0].channel
     assert sends[2].channel == sends[1].channel
+
+
+def test_an_event_before_the_wait_does_not_end_it() -> None:
+    sim = simulation(HEAD + "  - wait: 1d\n  - {wait_for: cart_add, up_to: 1d}\n  - {exit: came, if: cart_add}\n")
+    sim.publish(bought("o1"))
+    sim.publish(event("cart_add", when=at(hours=1)))
+    sim.advance(at(days=3))
+    assert sim.counts["ended:journey:finished"] == 1
+
+
+def test_an_answer_before_the_wait_counts() -> None:
+    sim = simulation(
+        HEAD
+        + "  - send: hello\n  - wait: 1d\n  - {wait_for: response, up_to: 1d}\n  - {exit: answered, if: response}\n"
+    )
+    sim.publish(known())
+    (send,) = sim.publish(bought("o1"))
+    sim.publish(event("message_clicked", send_id=send.send_id, when=at(hours=1)))
+    sim.advance(at(days=1))
+    assert sim.counts["ended:journey:answered"] == 1
+
+
+def test_one_event_wakes_one_run_and_starts_another() -> None:
+    sim = simulation(HEAD.replace("always", "per order.id") + "  - {wait_for: purchase, up_to: 9d}\n  - send: hello\n")
+    sim.publish(known())
+    sim.publish(bought("o1"))
+    assert len(sim.publish(bought("o2", when=at(days=1)))) == 1
+    assert (sim.counts["entered:journey"], sim.counts["ended:journey:finished"]) == (2, 1)
+
+
+def test_a_goal_that_is_also_waited_for_is_the_goal() -> None:
+    head = HEAD.replace("steps", "goal: {event: review, within: 9d}\nsteps")
+    sim = simulation(head + "  - send: hello\n  - {wait_for: review, up_to: 9d}\n  - send: bye\n")
+    sim.publish(known())
+    sim.publish(bought("o1"))
+    assert sim.publish(event("review", when=at(days=1))) == []
+    assert sim.counts["ended:journey:goal"] == 1
