@@ -247,6 +247,16 @@ class TestStages:
         sim.publish(bought("o2", when=at(days=1)))
         assert self.moves(sim) == [("new", "regular")]
 
+    def test_an_event_that_comes_before_the_sweep_places_her_quietly_too(self) -> None:
+        sim = simulation(text("stage_changed"), **{"_stages": STAGES})
+        sim.publish(known())
+        ada = sim.customer("ada")
+        ada.stage = ""  # as a document from before the file
+        before = len(self.moves(sim))
+        sim.publish(bought("o1"))
+        assert ada.stage == "new"
+        assert len(self.moves(sim)) == before
+
     def test_a_field_that_a_journey_sets_counts_at_once(self) -> None:
         stages = "stages: {vip: {customer.vip: true}, other: else}\n"
         steps = "name: J\nowner: t\ntrigger: purchase\nsteps: [{set: {customer.vip: true}}]\n"

@@ -203,6 +203,12 @@ class TestReentry:
         sim.publish(event("review", when=at(hours=3)))
         assert sim.counts["entered:journey"] == 3
 
+    def test_a_value_that_had_its_run_starts_no_other(self) -> None:
+        sim = sim_of("  - send: hello\n", trigger="review", reentry="per review.id")
+        for number, review in enumerate(("r1", "r1", "r2")):
+            sim.publish(event("review", review_id=review, when=at(days=number)))
+        assert (sim.counts["entered:journey"], sim.counts["ignored:journey:reentry"]) == (2, 1)
+
     def test_restart_begins_anew_and_takes_back_nothing_that_went(self) -> None:
         sim = sim_of("  - wait: 2d\n  - send: hello\n", reentry="restart")
         sim.publish(bought("o1"))
