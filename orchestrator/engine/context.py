@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.contracts.messages import OutboxRow
+from orchestrator.contracts.moves import Move
 from orchestrator.contracts.records import Event
 from orchestrator.engine.decision import Decision
 from orchestrator.engine.state import Customer
@@ -36,6 +37,8 @@ class Context:
     #: Which partition this is, of how many: rates and budgets are divided evenly.
     partition: int = 0
     partitions: int = 1
+    #: Version that runs were moved away from → the move.
+    moves: Mapping[str, Move] = field(default_factory=dict)
     draws: Draws = field(default_factory=Draws)
     #: Makers of policies of choice by name: the built-in ones and those that add-ons bring.
     makers: Mapping[str, PolicyMaker] = field(default_factory=lambda: BUILT_IN)
@@ -62,6 +65,10 @@ class Context:
     def with_priors(self, priors: Priors) -> Context:
         """The same with another snapshot of shared beliefs."""
         return replace(self, priors=priors)
+
+    def with_moves(self, moves: Sequence[Move]) -> Context:
+        """The same where runs have been moved between versions."""
+        return replace(self, moves={move.old: move for move in moves}) if moves or self.moves else self
 
     def at_partition(self, partition: int, partitions: int, spent: Mapping[str, float]) -> Context:
         """The same at one of the partitions, where journeys with a budget have spent this; `spent` is kept, not

@@ -17,6 +17,7 @@ from orchestrator.engine.context import Context, Result, Turn
 from orchestrator.engine.groups import regroup
 from orchestrator.engine.guards import allowed
 from orchestrator.engine.matching import first_match
+from orchestrator.engine.moves import move_runs
 from orchestrator.engine.picks import learn_likings
 from orchestrator.engine.profile import is_duplicate, update_profile
 from orchestrator.engine.resends import failing, send_anew, try_again
@@ -51,6 +52,8 @@ def step(context: Context, customer_id: str, customer: Customer, event: Event, c
     if event.expires and turn.at > event.expires:
         result.count(f"expired:{event.type}")
         return result
+    if context.moves:
+        move_runs(context, customer, result)
     labels, newcomer, program = customer.segments, not customer.first_seen, context.program
     if not update_profile(turn, event):
         result.count("order_updates")
@@ -87,6 +90,8 @@ def fire(context: Context, customer_id: str, customer: Customer, now: int) -> Re
     """
     result = Result()
     turn = Turn(context, customer_id, customer, now, result)
+    if context.moves:
+        move_runs(context, customer, result)
     for again in [run for run in customer.resends if run.due and run.due <= now]:
         journey = context.by_version.get(again.version)
         if journey is None:

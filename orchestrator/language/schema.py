@@ -90,7 +90,7 @@ def _condition(description: str) -> Schema:
 
 #: First words of names that a condition is offered: what events bring, and the customer.
 _OFFERED = ("product", "order", "customer", "reply", "stage", "segment")
-_EXAMPLES = {"number": ["at least 2", "over 50", "between 2 and 5"], "flag": [True, False]}
+_EXAMPLES: dict[str, list[object]] = {"number": ["at least 2", "over 50", "between 2 and 5"], "flag": [True, False]}
 _KIND_WORDS = {"number": "a number", "text": "a text", "flag": "true or false"}
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 
 from orchestrator.contracts import dead_letters, records
+from orchestrator.contracts.moves import move_of
 from orchestrator.contracts.records import CONTROL, TICK, Event
 from orchestrator.engine import decision as decisions
 from orchestrator.engine import state
@@ -255,10 +256,16 @@ class BatchRun:
                 partitions=partitions,
             )
             after = after.with_priors(before.priors).with_health(before.unhealthy, before.stale)
+            after = after.with_moves(control.moves)
             self.context = after.at_partition(partition, partitions, self._spent)
         elif kind == "priors":
             self.position.control = structs.replace(control, priors=ref)
             self.context = self.context.with_priors(self._priors[ref])
+        elif kind == "move":
+            move = move_of(event.data)
+            moves = [*(one for one in control.moves if one.old != move.old), move]
+            self.position.control = structs.replace(control, moves=moves)
+            self.context = self.context.with_moves(moves)
         elif kind == "health":
             unhealthy = [str(name) for name in event.data.get("unhealthy", [])]
             # A channel that stays stale is stale since it first was.

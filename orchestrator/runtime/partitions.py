@@ -100,7 +100,7 @@ class Partitions:
         context = await self._patiently(
             lambda: self._catalogue.context(control.programs, control.unhealthy, control.priors, control.stale)
         )
-        self._owned[partition] = _Owned(position, context)
+        self._owned[partition] = _Owned(position, context.with_moves(control.moves))
         log.info("partition %d acquired: epoch %s, offset %d", partition, position.epoch, position.offset)
         return position.offset + 1
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import redis.asyncio
@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from orchestrator.contracts.messages import OutboxRow
+from orchestrator.contracts.moves import Move
 from orchestrator.errors import Fenced
 from orchestrator.learning.pooled import fields_of
 from orchestrator.stores import keys
@@ -59,6 +60,8 @@ class Control(msgspec.Struct, array_like=True):
     #: Which partition this is, of how many, as the record that brought the program says.
     partition: int = 0
     partitions: int = 1
+    #: Moves of runs between versions, in the order in which they were made.
+    moves: list[Move] = []
 
 
 @dataclass(slots=True)
@@ -118,6 +121,11 @@ class PartitionState:
             clock=int(stored.get(b"clock", 0)),
             control=msgspec.msgpack.decode(control, type=Control) if control else Control(),
         )
+
+    async def control(self, partition: int) -> Control:
+        """What the control records have set so far, without taking the partition."""
+        stored = await cast("Awaitable[bytes | None]", self._redis.hget(keys.meta(partition), "control"))
+        return msgspec.msgpack.decode(stored, type=Control) if stored else Control()
 
     async def load(self, partition: int, customers: Sequence[str]) -> list[bytes | None]:
         """The stored documents, None for a customer never seen."""

@@ -11,6 +11,7 @@ from orchestrator.cli.journeys import (
     check,
     explain,
     fmt,
+    move,
     new,
     preview,
     publish,
@@ -32,3 +33,4 @@ app.command(name="replay")(replay.replay)
 app.command(name="fmt")(fmt.fmt)
 app.command(name="list")(shown.list_)
 app.command(name="publish")(publish.publish)
+app.command(name="move")(move.move)
