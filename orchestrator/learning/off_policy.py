@@ -9,8 +9,9 @@ r what came of it, and q what was believed to come of each candidate. Three esti
 
 Logged probabilities are exact (the channel is drawn from them), so nothing is modelled but q, which needs not be right.
 Choices of one customer hang together, so errors are taken over customers (a sandwich over clusters); the interval is
-normal. Where the policies hardly overlap a few choices carry all the weight: below LEAST choices of effective size,
-(sum w)² / sum w² (Kish 1965), no verdict is given. The mean of w must be about 1, else the log is not what it says.
+Student's, with as many degrees of freedom as misses of the model count effectively, for the error itself rests on few
+answers of great weight. Where the policies hardly overlap a few choices carry all the weight: below LEAST choices of
+effective size, (sum w)² / sum w² (Kish 1965), no verdict is given. The mean of w must be about 1, else the log is not what it says.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
-from statistics import NormalDist
+
+from orchestrator.learning import student
 
 #: Effective choices below which no value is told.
 LEAST = 200.0
@@ -75,6 +77,10 @@ def evaluate(choices: Iterable[Choice], level: float = 0.95) -> Verdict:
     if not n:
         return Verdict(0, 0, 0.0, 0.0, 0.0, None, None, None, None, None, "The log holds no choice among channels.")
     groups: dict[str, int] = {}
+    # Few answers, some of great weight: their effective number tells how well the error itself is known.
+    missed = [row.asked / row.logged * abs(row.reward - row.believed) for row in rows]
+    heavy = sum(one * one for one in missed)
+    degrees = max(2.0, sum(missed) ** 2 / heavy - 1.0) if heavy > 0.0 else 1e6
     places = [groups.setdefault(row.customer, len(groups)) for row in rows]
     weights = [row.asked / row.logged for row in rows]
     total, squares = sum(weights), sum(w * w for w in weights)
@@ -88,7 +94,7 @@ def evaluate(choices: Iterable[Choice], level: float = 0.95) -> Verdict:
         count = len(groups)
         small = count / (count - 1.0) if count > 1 else 1.0
         error = sqrt(small * sum(part * part for part in parts)) / (n if around is None else sum(around))
-        half = NormalDist().inv_cdf((1.0 + level) / 2.0) * error
+        half = student.quantile((1.0 + level) / 2.0, degrees) * error
         return Estimate(value, value - half, value + half)
 
     mean_weight = total / n

@@ -27,7 +27,7 @@ def person(best: float, messages: int, *, seed: int, height: float = 1.2) -> Hou
     return hours
 
 
-def peak(curve: tuple[float, float, float]) -> int:
+def peak(curve: tuple[float, ...]) -> int:
     return max(range(24), key=lambda hour: chance_at(curve, 60 * hour))
 
 
@@ -71,9 +71,9 @@ def test_a_customer_nobody_knows_has_everybodys_curve() -> None:
 
 
 def test_the_earliest_of_equal_hours_and_its_probability() -> None:
-    flat = (-1.0, 0.0, 0.0)
+    flat = (-1.0, 0.0, 0.0, 0.0, 0.0)
     assert choose_moment(flat, DAY, 0.5) == send_time.Moment(0, pytest.approx(0.9 + 0.1 / 24))
-    evening = (-1.0, -1.0, -1.0)
+    evening = (-1.0, -1.0, -1.0, 0.0, 0.0)
     assert choose_moment(evening, DAY, 0.5).place == 14
     # One time in ten any hour, each alike.
     drawn = [choose_moment(evening, DAY, (place + 0.5) / 10_000) for place in range(10_000)]
