@@ -5,8 +5,8 @@
 Every customer opens by a curve of her own over the day: one hump (the model's own shape), or two narrow ones at
 different hours (not its shape). Messages go out one by one at any hour from 8 to 22; after each number of them a rule
 names its hour. Printed is the share of the gain of her best hour over a random one that the rule captures: everybody's
-best hour, the two hours in which she opened most (as vendors describe theirs), and `learning.send_time` with everybody's
-curve as its prior.
+best hour, the two hours in which she opened most (as vendors describe theirs), and `learning.send_time` with
+everybody's curve as its prior.
 """
 
 from __future__ import annotations

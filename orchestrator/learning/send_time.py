@@ -4,9 +4,10 @@ The log odds that she opens or answers a message sent at the local hour h are
 
     eta(h) = m + a cos(x) + b sin(x) + c cos(2x) + d sin(2x),   x = 2 pi h / 24
 
-with a Gaussian prior for (m, a, b, c, d) around the curve of all customers: one hump a day, or two. Her evidence is counted in twelve bins of two
-hours: messages sent, and those opened by a person or answered. The most likely curve is found by Newton's method
-(penalised logistic regression, as in McCullagh, Nelder 1989, ch. 4; a circular regressor as in Fisher 1993, ch. 6).
+with a Gaussian prior for (m, a, b, c, d) around the curve of all customers: one hump a day, or two. Her evidence is
+counted in twelve bins of two hours: messages sent, and those opened by a person or answered. The most likely curve is
+found by Newton's method (penalised logistic regression, as in McCullagh, Nelder 1989, ch. 4; circular regressors as in
+Fisher 1993, ch. 6).
 
 The hour is then the best one allowed, the earliest of those nearly as good; one time in ten any allowed hour, with its
 probability logged, so that the curve keeps learning and another rule can be valued.
