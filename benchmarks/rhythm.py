@@ -26,7 +26,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from statistics import fmean, median
@@ -121,10 +121,10 @@ def measure(series: Series, lead: int, window: int, bgnbd: str) -> dict[str, dic
                 break
             if before is not None:
                 gaps[key[1]].append(day - before)
-            _add(vector, rhythm_priors.amounts(surplus(rhythm), unexplained(rhythm, day * DAY_MS), amount))
+            rhythm_priors.add_amount(vector, surplus(rhythm), unexplained(rhythm, day * DAY_MS), amount)
             rhythm.bought(day * DAY_MS, amount)
             before = day
-        _add(vector, rhythm_priors.evidence(rhythm))
+        rhythm_priors.add_evidence(vector, rhythm, 1)
         if seen:
             past[key[1]].append((len(seen) - 1, seen[-1] - seen[0], cut - seen[0]))
     priors = rhythm_priors.RhythmPriors(sums)
@@ -162,11 +162,6 @@ def measure(series: Series, lead: int, window: int, bgnbd: str) -> dict[str, dic
                 if name.endswith("own rhythm"):
                     table[name].inside.append(low <= actual <= high)
     return {name: table[name].row() for name in sorted(table)}
-
-
-def _add(vector: list[int], more: Sequence[int]) -> None:
-    for place, by in enumerate(more):
-        vector[place] += by
 
 
 _FIT = """

@@ -93,20 +93,20 @@ def _bought(turn: Turn, category: str, at: int, amount: float) -> None:
     if rhythm is None:
         if len(rhythms) >= RHYTHMS:
             oldest = min((name for name in rhythms if name), key=lambda name: (rhythms[name].last, name))
-            _teach(turn, oldest, rhythm_priors.evidence(rhythms.pop(oldest)), rhythm_priors.evidence(None))
+            rhythm_priors.add_evidence(_taught(turn, oldest), rhythms.pop(oldest), -1)
         rhythm = rhythms[category] = Rhythm()
     prior = turn.context.priors.rhythm(category)
-    told = rhythm_priors.amounts(surplus(rhythm, prior), unexplained(rhythm, at, prior), amount)
-    pooled.add(turn.result.sums, pooled.rhythm_key(category), told)
-    before = rhythm_priors.evidence(rhythm)
+    vector = _taught(turn, category)
+    residual = unexplained(rhythm, at, prior)
+    rhythm_priors.add_amount(vector, surplus(rhythm, prior) if residual is not None else 0.0, residual, amount)
+    rhythm_priors.add_evidence(vector, rhythm, -1)
     rhythm.bought(at, amount)
-    _teach(turn, category, before, rhythm_priors.evidence(rhythm))
+    rhythm_priors.add_evidence(vector, rhythm, 1)
 
 
-def _teach(turn: Turn, category: str, before: list[int], after: list[int]) -> None:
-    """What all customers together know of the category moves from one share of hers to another."""
-    change = [new - old for new, old in zip(after, before, strict=True)]
-    pooled.add(turn.result.sums, pooled.rhythm_key(category), change)
+def _taught(turn: Turn, category: str) -> list[int]:
+    """What all customers together know of the category, to be added to."""
+    return pooled.open_vector(turn.result.sums, pooled.rhythm_key(category), rhythm_priors.WIDTH)
 
 
 def _order(customer: Customer, order_id: object) -> Order | None:
@@ -157,9 +157,10 @@ def _came_back(turn: Turn, order: Order, named: set[str] | None) -> None:
         kept = b"".join(one for one in _marks(kept) if one != mark)
         if any(other is not order and _same_day(other, order, category, mark) for other in customer.recent_orders):
             continue
-        before = rhythm_priors.evidence(rhythm)
-        if rhythm.returned(order.at):
-            _teach(turn, category, before, rhythm_priors.evidence(rhythm))
+        vector = _taught(turn, category)
+        rhythm_priors.add_evidence(vector, rhythm, -1)
+        rhythm.returned(order.at)
+        rhythm_priors.add_evidence(vector, rhythm, 1)
     order.categories = kept
 
 

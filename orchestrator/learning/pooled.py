@@ -65,6 +65,7 @@ def labels_of(group: str) -> list[str]:
     return group.split(_JOIN) if group else []
 
 
+@lru_cache(4096)
 def plain_label(label: str) -> str:
     """A label as it stands in keys."""
     return "".join(c for c in label[:LABEL_LENGTH] if c >= " ") or "-"
@@ -86,6 +87,7 @@ def text_key(group: str, message: str) -> str:
 HOURS = "hours"
 
 
+@lru_cache(4096)
 def rhythm_key(category: str) -> str:
     return f"rhythm\x1f{plain_label(category) if category else ''}"
 

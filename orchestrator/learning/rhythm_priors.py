@@ -36,36 +36,43 @@ _MOST_STRENGTH = 50.0
 _LEAST_SHAPE, _MOST_SHAPE = 1.5, 50.0
 
 
-def evidence(rhythm: Rhythm | None) -> list[int]:
+def evidence(rhythm: Rhythm) -> list[int]:
     """The customer's share in the sums of the category, as it stands."""
     vector = [0] * WIDTH
-    if rhythm is None or rhythm.n < 0.5:
-        return vector
-    n, total = rhythm.n, rhythm.total
+    add_evidence(vector, rhythm, 1)
+    return vector
+
+
+def add_evidence(vector: list[int], rhythm: Rhythm, sign: int) -> None:
+    """Add the customer's share to the sums in place (`sign` 1), or take it away (-1)."""
+    n = rhythm.n
+    if n < 0.5:
+        return
+    total, unit = rhythm.total, sign * UNIT
     between = total * total / n
-    within = max(0.0, rhythm.squares - between)
-    vector[K] = UNIT
-    vector[WEIGHT] = int(n / (n + 1.0) * UNIT)
-    vector[MEAN] = int(total / (n + 1.0) * UNIT)
-    vector[N] = int(n * UNIT)
-    vector[N2] = int(n * n * UNIT)
-    vector[S] = int(total * UNIT)
-    vector[B] = int(between * UNIT)
+    vector[K] += unit
+    vector[WEIGHT] += sign * int(n / (n + 1.0) * UNIT)
+    vector[MEAN] += sign * int(total / (n + 1.0) * UNIT)
+    vector[N] += sign * int(n * UNIT)
+    vector[N2] += sign * int(n * n * UNIT)
+    vector[S] += sign * int(total * UNIT)
+    vector[B] += sign * int(between * UNIT)
     if n > 1.0:
-        vector[W] = int(within * UNIT)
-        vector[W2] = int(within * within * UNIT)
-        vector[D2] = int((n - 1.0) * (n + 1.0) * UNIT)
-    return vector
+        within = max(0.0, rhythm.squares - between)
+        vector[W] += sign * int(within * UNIT)
+        vector[W2] += sign * int(within * within * UNIT)
+        vector[D2] += sign * int((n - 1.0) * (n + 1.0) * UNIT)
 
 
-def amounts(surplus: float, residual: float | None, amount: float) -> list[int]:
-    """What one purchase adds: its log `amount`; and, when it ended a gap, how far the log gap lay from what was
-    expected without stocking up (`residual`), and by how much she had stocked up before it (`surplus`)."""
-    vector = [0] * WIDTH
-    vector[BOUGHT], vector[AMOUNT] = UNIT, int(log(amount if amount > 0.0 else 1.0) * UNIT)
+def add_amount(vector: list[int], surplus: float, residual: float | None, amount: float) -> None:
+    """Add one purchase: its log `amount`; and, when it ended a gap, how far the log gap lay from what was expected
+    without stocking up (`residual`), and by how much she had stocked up before it (`surplus`)."""
+    vector[BOUGHT] += UNIT
+    if amount > 0.0 and amount != 1.0:
+        vector[AMOUNT] += int(log(amount) * UNIT)
     if residual is not None:
-        vector[XX], vector[XR] = int(surplus * surplus * UNIT), int(surplus * residual * UNIT)
-    return vector
+        vector[XX] += int(surplus * surplus * UNIT)
+        vector[XR] += int(surplus * residual * UNIT)
 
 
 class RhythmPriors:

@@ -25,12 +25,11 @@ def buyers(
         for _ in range(orders):
             at += exp(own + slope * stocked + chance.normal(0, inner))
             amount = float(chance.choice([1, 1, 1, 4]))
-            told = rhythm_priors.amounts(surplus(rhythm), unexplained(rhythm, round(at * DAY_MS)), amount)
-            before = rhythm_priors.evidence(rhythm)
+            rhythm_priors.add_amount(vector, surplus(rhythm), unexplained(rhythm, round(at * DAY_MS)), amount)
+            rhythm_priors.add_evidence(vector, rhythm, -1)
             rhythm.bought(round(at * DAY_MS), amount)
+            rhythm_priors.add_evidence(vector, rhythm, 1)
             stocked = log(amount)
-            for place, (new, old, more) in enumerate(zip(rhythm_priors.evidence(rhythm), before, told, strict=True)):
-                vector[place] += new - old + more
     return vector
 
 
@@ -60,8 +59,7 @@ def test_few_customers_are_shrunk_to_all_categories_and_those_to_the_start() -> 
 
 def test_nobody_with_two_purchases_leaves_the_start() -> None:
     vector = [0] * rhythm_priors.WIDTH
-    for place, more in enumerate(rhythm_priors.amounts(0.0, None, 2.0)):
-        vector[place] += more
+    rhythm_priors.add_amount(vector, 0.0, None, 2.0)
     found = rhythm_priors.fit(vector, START)
     assert (found.mean, found.shape, found.slope) == pytest.approx((START.mean, START.shape, 0.0))
     assert found.strength == pytest.approx(START.strength)
