@@ -63,3 +63,15 @@ def main() -> None:
         if error.fix:
             typer.echo(f"  to fix it: {error.fix}", err=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if not _redis_is_away(error):
+            raise
+        typer.secho("Redis does not answer", fg="red", err=True)
+        typer.echo("  to fix it: start Redis, or correct redis.url (ORCHESTRATOR_REDIS__URL)", err=True)
+        sys.exit(3)
+
+
+def _redis_is_away(error: Exception) -> bool:
+    """Whether the client could not reach Redis. The client is only known when a command has loaded it."""
+    client = sys.modules.get("redis.exceptions")
+    return client is not None and isinstance(error, client.ConnectionError | client.TimeoutError)

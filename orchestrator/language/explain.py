@@ -6,7 +6,7 @@ It tells what was compiled, not what was typed: whoever reads it hears what will
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.language.findings import listed
@@ -260,9 +260,9 @@ def step_words(step: Instruction) -> str:
     if isinstance(step, Split):
         return "Customers are divided by lot, each stays where she is put:"
     if isinstance(step, Set):
-        return f"Note for her: {listed(f'{_dotted(name)} is {_value(value)}' for name, value in step.values)}."
+        return f"Note for her: {_all(f'{_dotted(name)} is {_value(value)}' for name, value in step.values)}."
     if isinstance(step, Emit):
-        given = listed(f"{name} {_value(value)}" for name, value in step.values.items())
+        given = _all(f"{name} {_value(value)}" for name, value in step.values.items())
         what = f" with {given}" if given else ""
         until = f", worth something for {span(step.expires)}" if step.expires else ""
         return f"Tell the others: '{step.event}'{what}{until}."
@@ -282,9 +282,17 @@ def _moment(step: WaitUntil) -> str:
 
 
 def _value(value: object) -> str:
+    if value is None:
+        return "unknown"
     if isinstance(value, bool):
         return "true" if value else "false"
     return name_words(value.name) if isinstance(value, Reference) else f"'{value}'"
+
+
+def _all(parts: Iterable[str]) -> str:
+    """a, b and c"""
+    words = tuple(parts)
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
 def _dotted(name: tuple[str, ...]) -> str:
@@ -306,7 +314,7 @@ def _send(send: Send) -> str:
         )  # fmt: skip
     given = ""
     if send.literals:
-        given = f" with {listed(f'{name} {_value(value)}' for name, value in send.literals.items())}"
+        given = f" with {_all(f'{name} {_value(value)}' for name, value in send.literals.items())}"
     when = {"best": " at the hour she answers", "clock": f" at {clock(send.minute)} by her own clock"}.get(send.at, "")
     return f"Send {what}{given} {where}{when}; give up when it could not go within {span(send.expires)}."
 

@@ -263,7 +263,8 @@ class BatchRun:
             self.context = self.context.with_priors(self._priors[ref])
         elif kind == "move":
             move = move_of(event.data)
-            moves = [*(one for one in control.moves if one.old != move.old), move]
+            # Where runs are moved to nothing leads away any more: so a move back takes the first one back.
+            moves = [*(one for one in control.moves if one.old not in (move.old, move.new)), move]
             self.position.control = structs.replace(control, moves=moves)
             self.context = self.context.with_moves(moves)
         elif kind == "health":

@@ -121,7 +121,8 @@ def _event(journey: Journey) -> tuple[str, int]:
     """The type of the event that starts it and how often it must come. An absence starts with what then stays away."""
     trigger = journey.trigger
     if isinstance(trigger, Trigger):
-        return trigger.match.type, trigger.times
+        # A stage is nothing anybody publishes: an order changes it.
+        return ("purchase", 1) if trigger.match.type == "stage_changed" else (trigger.match.type, trigger.times)
     return (trigger.event if isinstance(trigger, Absence) and trigger.event != "response" else "view"), 1
 
 

@@ -241,3 +241,35 @@ def test_list_names_what_there_is(folder: Path) -> None:
     rows = json.loads(run("list", folder, "--json").stdout)
     assert {"refill_reminder", "browse_follow_up"} <= {row["journey"] for row in rows}
     assert "refill_reminder" in run("list", folder).stdout
+
+
+def test_the_page_for_marketers_can_be_followed(tmp_path: Path) -> None:
+    """The journey and the scenarios of docs/journeys-tools.md, typed as it says."""
+    page = (SHIPPED.parent / "docs" / "journeys-tools.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    folder = tmp_path / "journeys"
+    assert run("new", "basket_left", "--from", "browse_follow_up", "--dir", folder).exit_code == 0
+    text = (folder / "basket_left.yaml").read_text()
+    steps = blocks[0].removeprefix("trigger: cart_add\n")
+    text = re.sub(r"^trigger:\n( .*\n)+", "trigger: cart_add\n", text, flags=re.MULTILINE)
+    (folder / "basket_left.yaml").write_text(text[: text.index("steps:\n")] + steps)
+    (folder / "basket_left.scenario.yaml").write_text(blocks[1])
+    checked = run("check", folder, "--strict")
+    assert checked.exit_code == 0, checked.stdout
+    tested = run("test", "--dir", folder)
+    assert tested.exit_code == 0, tested.stdout
+    assert "2 of 2 scenarios passed" in tested.stdout
+    assert run("simulate", "basket_left", "--dir", folder).exit_code == 0
+
+
+def test_schemas_lie_where_the_files_say(tmp_path: Path) -> None:
+    run("new", "mine", "--dir", tmp_path / "shop" / "journeys")
+    first = (tmp_path / "shop" / "journeys" / "mine.yaml").read_text().splitlines()[0]
+    assert (tmp_path / "shop" / "journeys" / first.partition("$schema=")[2]).exists()
+
+
+@pytest.mark.parametrize("example", sorted(path.stem for path in SHIPPED.glob("[a-z]*.yaml") if "." not in path.stem))
+def test_every_example_can_be_begun_from(tmp_path: Path, example: str) -> None:
+    assert run("new", "mine", "--from", example, "--dir", tmp_path).exit_code == 0
+    assert run("check", tmp_path, "--strict").exit_code == 0
+    assert run("test", "--dir", tmp_path).exit_code == 0

@@ -15,8 +15,13 @@ from orchestrator.cli import app
 from orchestrator.contracts import records
 from orchestrator.contracts.normalise import normalise
 from orchestrator.partitioning import partition_of
+from orchestrator.runtime.batch import Destinations
+from orchestrator.runtime.catalogue import Catalogue
 from orchestrator.runtime.kafka_log import KafkaLog
-from orchestrator.settings import Settings
+from orchestrator.runtime.partitions import Partitions
+from orchestrator.settings import Settings, load
+from orchestrator.stores.client import connect
+from orchestrator.stores.partition_state import PartitionState
 
 SHIPPED = Path(__file__).parents[2] / "journeys"
 PEOPLE = 60
@@ -26,7 +31,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["journeys", *map(str, arguments)])
 
 
-async def _append(settings: Settings) -> None:
+async def _append(settings: Settings, name: str = "c") -> None:
     """Sixty customers who each look at something twice, in the log as ingest writes it, with ticks between."""
     log, topics = KafkaLog(settings.kafka), settings.topics
     at = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -34,7 +39,7 @@ async def _append(settings: Settings) -> None:
     try:
         for day, kind in ((0, "customer_updated"), (1, "view"), (20, "view")):
             for number in range(PEOPLE):
-                customer, time = f"c-{number}", at + timedelta(days=day, minutes=number)
+                customer, time = f"{name}-{number}", at + timedelta(days=day, minutes=number)
                 known = {
                     "addresses": {"email": f"{customer}@example.com"},
                     "consents": {"email": {"marketing": True}},
@@ -121,3 +126,57 @@ def test_replay_from_the_log_equals_replay_from_a_file(settings: Settings, folde
         run("replay", "--from-topic", "--dir", folder, "--json").stdout
         == json.dumps(report, ensure_ascii=False, separators=(",", ":")) + "\n"
     )
+
+
+async def _work(settings: Settings) -> None:
+    """Apply all the log holds, as a worker does."""
+    client, log = connect(settings.redis), KafkaLog(settings.kafka)
+    topics = settings.topics
+    try:
+        owner = Partitions(
+            PartitionState(client),
+            Catalogue(client, settings.seed.get_secret_value().encode()),
+            Destinations(topics.events, topics.decisions, topics.dead),
+        )
+        for partition in range(topics.partitions):
+            first = await owner.acquire(partition)
+            if await log.end(topics.events, partition) >= first:
+                await owner.apply(partition, await log.read(topics.events, partition, first - 1, 10_000))
+    finally:
+        await log.close()
+        await client.aclose()
+
+
+def test_runs_are_moved_by_the_log(settings: Settings, folder: Path) -> None:
+    settings = load()
+    text = (folder / "browse_follow_up.yaml").read_text()
+    first = json.loads(run("publish", folder, "--yes", "--no-estimate", "--json").stdout)["version"]
+    asyncio.run(_append(settings, "later"))
+    asyncio.run(_work(settings))
+    (folder / "browse_follow_up.yaml").write_text(text.replace("expires: 24h", "expires: 30h"))
+    assert json.loads(run("publish", folder, "--yes", "--no-estimate", "--json").stdout)["version"] != first
+    asyncio.run(_work(settings))
+    old, new = json.loads(run("move", "browse_follow_up", "--json").stdout)
+    assert old["runs"] > 0
+    assert (new["runs"], new["in_force"]) == (0, True)
+    shown = json.loads(run("move", "browse_follow_up", "--from", old["version"], "--dry-run", "--json").stdout)
+    assert shown["stranded"] == 0
+    assert shown["faults"] == {}
+    assert shown["rehearsed"] == old["runs"]
+    assert shown["moved"] is False
+    assert run("move", "browse_follow_up", "--from", old["version"]).exit_code == 1
+    assert run("move", "browse_follow_up", "--from", old["version"], "--yes").exit_code == 0
+    asyncio.run(_work(settings))
+    after = {row["version"]: row["runs"] for row in json.loads(run("move", "browse_follow_up", "--json").stdout)}
+    assert after == {old["version"]: 0, new["version"]: old["runs"]}
+    stranding = run(
+        "move", "browse_follow_up", "--from", new["version"], "--to", old["version"], "--map", "steps[0]=steps[1]"
+    )
+    assert stranding.exit_code == 1
+    assert "steps[1] does another kind of thing" in stranding.stdout
+    assert "nobody was moved" in stranding.stderr
+    # And back again.
+    assert run("move", "browse_follow_up", *back, "--yes").exit_code == 0
+    asyncio.run(_work(settings))
+    after = {row["version"]: row["runs"] for row in json.loads(run("move", "browse_follow_up", "--json").stdout)}
+    assert after == {old["version"]: old["runs"], new["version"]: 0}

@@ -36,8 +36,8 @@ def body(path: Path) -> str:
     return "".join(line for line in path.read_text().splitlines(keepends=True) if not line.startswith("#"))
 
 
-def findings(path: Path) -> tuple[Finding, ...]:
-    """What the loader says of a file, filled up to a journey."""
+def files_of(path: Path) -> dict[str, str]:
+    """The file, filled up to a journey, with its messages."""
     text, group = body(path), path.parents[1].name
     files = {"messages/hello.md": MESSAGE, "messages/bye.md": MESSAGE}
     if group.startswith("_"):
@@ -46,7 +46,12 @@ def findings(path: Path) -> tuple[Finding, ...]:
         files["example.yaml"] = text + "".join(
             line for key, line in REST.items() if not re.search(rf"^{key}:", text, re.MULTILINE)
         )
-    return check_program(files)[1]
+    return files
+
+
+def findings(path: Path) -> tuple[Finding, ...]:
+    """What the loader says of a file, filled up to a journey."""
+    return check_program(files_of(path))[1]
 
 
 def said(path: Path) -> str:

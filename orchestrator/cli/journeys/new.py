@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.journeys.common import Folder, Json, fail, folder_of, hint, out, print_json
+from orchestrator.cli.schemas import published
 from orchestrator.language.findings import unknown
 from orchestrator.language.journeys import compile_program
 from orchestrator.language.model import NAME
 from orchestrator.language.policy import FILE as POLICY
 from orchestrator.language.program import Journey, Program, Send
+from orchestrator.language.stages import SEGMENTS_FILE, STAGES_FILE
 from orchestrator.runtime.examples import shipped_journeys
 from orchestrator.runtime.journey_files import read_journeys
 
@@ -82,7 +84,7 @@ def _write(where: Path, slug: str, origin: str, files: dict[str, str], program: 
     written: list[Path] = []
 
     def put(name: str, text: str) -> None:
-        path = where / name
+        path = where.parent / name.removeprefix("../") if name.startswith("../") else where / name
         if path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +100,20 @@ def _write(where: Path, slug: str, origin: str, files: dict[str, str], program: 
     if scenarios.exists():
         put(f"{slug}.scenario.yaml", scenarios.read_text(encoding="utf-8"))
     put(POLICY, files.get(POLICY, ""))
+    for extra in (STAGES_FILE, SEGMENTS_FILE):
+        if extra in files and _needs(program.journeys[origin], extra):
+            put(extra, files[extra])
+    # Editors find the schemas where the comment on top of each file says.
+    for schema, text in published().items():
+        if schema.partition(".")[0] in ("journey", "scenario", "policy", "message", "stages", "segments"):
+            put(f"../schemas/{schema}", text)
     return written
+
+
+def _needs(journey: Journey, extra: str) -> bool:
+    """Whether the journey lives on stages or segments."""
+    words = ("stage",) if extra == STAGES_FILE else ("segment",)
+    return any(word in repr(journey) for word in words)
 
 
 def _draft(text: str, slug: str) -> str:

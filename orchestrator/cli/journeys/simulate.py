@@ -23,6 +23,8 @@ from orchestrator.cli.journeys.common import (
 )
 from orchestrator.engine.decision import Decision
 from orchestrator.errors import BadEvent
+from orchestrator.language.lint.checked import span
+from orchestrator.language.program import Absence, Journey
 from orchestrator.runtime.journey_files import read_journeys
 from orchestrator.testing.invented import introduction, story
 from orchestrator.testing.scenarios import told
@@ -84,11 +86,13 @@ def simulate(
     else:
         _say(sim, events, lives)
         if not entered:
-            _why_outside(sim, wanted.slug)
+            _why_outside(sim, wanted)
         elif (run := sim.customer(CUSTOMER).live_run(wanted.slug)) is not None:
             step = wanted.steps[run.position].path if run.position < len(wanted.steps) else "the end"
             out.print(f"after {days} days she is still inside, at {step}", style="dim")
-        hint(f"write {where / wanted.slug}.scenario.yaml, then: orchestrator journeys test {wanted.slug}")
+        scenarios = where / f"{wanted.slug}.scenario.yaml"
+        test = f"orchestrator journeys test {wanted.slug}"
+        hint(test if scenarios.exists() else f"write {scenarios}, then: {test}")
     if not entered:
         raise typer.Exit(1)
 
@@ -138,7 +142,7 @@ def _say(sim: Simulation, events: list[dict[str, Any]], zone: ZoneInfo) -> None:
     for one in sim.decisions:
         at = datetime.fromtimestamp(one.at / 1000, UTC).astimezone(zone)
         text = told(one, zone).partition("  ")[2]
-        passed = f"[dim]+{timedelta(milliseconds=one.at - first)}[/]"
+        passed = f"[dim]+{span(one.at - first)}[/]"
         out.print(f"{at:%a %Y-%m-%d %H:%M}  [{_COLOURS.get(one.kind, 'white')}]{escape(text)}[/]  {passed}")
         for reason in one.reasons():
             out.print(f"                      {escape(reason)}", style="dim")
@@ -147,21 +151,23 @@ def _say(sim: Simulation, events: list[dict[str, Any]], zone: ZoneInfo) -> None:
 _COLOURS = {"sent": "green", "entered": "bold", "ended": "bold", "held": "yellow", "skipped": "red"}
 
 
-def _why_outside(sim: Simulation, slug: str) -> None:
-    reasons = {
+def _why_outside(sim: Simulation, wanted: Journey) -> None:
+    """Say why the invented customer stayed outside, and what would bring her in."""
+    said = {
         "audience": "the audience does not fit her",
         "reentry": "the re-entry rule says no",
         "inside": "she is inside already",
     }
-    why = [
-        reasons.get(name.rpartition(":")[2], name.rpartition(":")[2])
-        for name in sorted(sim.counts)
-        if name.startswith(f"ignored:{slug}:")
-    ]
-    out.print(
-        f"she did not enter: {why[0] if why else 'the invented event does not fit the trigger'}."
-        " State what should hold: --with customer.country=PL --with product.price=60"
-    )
+    reasons = [name.rpartition(":")[2] for name in sorted(sim.counts) if name.startswith(f"ignored:{wanted.slug}:")]
+    trigger = wanted.trigger
+    if isinstance(trigger, Absence) and trigger.event == "response":
+        out.print(
+            "she did not enter: it starts when several messages stay unanswered, which one invented customer does not"
+            f" show. Its scenarios do: orchestrator journeys test {wanted.slug} --verbose"
+        )
+        return
+    why = said.get(reasons[0], reasons[0]) if reasons else "the invented event does not fit the trigger"
+    out.print(f"she did not enter: {why}. State what should hold: --with customer.country=PL --with product.price=60")
 
 
 def _plain(one: Decision, zone: ZoneInfo) -> dict[str, Any]:

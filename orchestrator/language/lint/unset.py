@@ -43,6 +43,13 @@ def _awaited(checked: Checked, journey: Journey) -> Iterator[Finding]:
         if not isinstance(step, Branch):
             continue
         for number, (condition, _) in enumerate(step.cases):
+            if (started_by(journey),) in condition.names:
+                yield checked.places.at(
+                    journey.slug,
+                    step.path if step.path.endswith(".if") else f"{step.path}.branch[{number}].if",
+                    f"{quoted(started_by(journey))} is what set the journey off, so it has always come",
+                    "ask for another event, or for one of its fields",
+                )
             read = {name[0] for name in condition.names} & some
             for event in sorted(read - known[index] - {started_by(journey)}):
                 place = step.path if step.path.endswith(".if") else f"{step.path}.branch[{number}].if"

@@ -162,6 +162,8 @@ DEFECTS = [
      "warning browse.yaml:5:10: 'browse' → 'browse': it sets itself off again and again"),
     ("an event only one case waited for", "refill.yaml", "          - wait: 1d\n          - send: refill\n            channel: other\n  - wait: 10d\n", "          - {wait_for: cart_gone, up_to: 1d}\n  - exit: bought\n    if: cart_gone\n",
      "warning refill.yaml:21:9: on some ways to this step nothing has waited for 'cart_gone': there it counts as not come"),
+    ("a condition on what set it off", "welcome.yaml", "    with: {code: HELLO}\n", "    with: {code: HELLO}\n  - {exit: done, if: signed_up}\n",
+     "warning welcome.yaml:8:22: 'signed_up' is what set the journey off, so it has always come"),
     ("facts the trigger does not bring", "browse.yaml", "trigger: {event: view, where: {product.price: over 50}}", "trigger: reply",
      "error browse.yaml:11:11: message 'looked' shows 'product.name' (email subject), and the trigger 'reply' brings no product: it would fail for everybody"),
     ("an order that a view does not have", "messages/looked.md", "Time again?", "Like {{ order.id }}?",
