@@ -169,9 +169,8 @@ def test_runs_are_moved_by_the_log(settings: Settings, folder: Path) -> None:
     asyncio.run(_work(settings))
     after = {row["version"]: row["runs"] for row in json.loads(run("move", "browse_follow_up", "--json").stdout)}
     assert after == {old["version"]: 0, new["version"]: old["runs"]}
-    stranding = run(
-        "move", "browse_follow_up", "--from", new["version"], "--to", old["version"], "--map", "steps[0]=steps[1]"
-    )
+    back = ("--from", new["version"], "--to", old["version"])
+    stranding = run("move", "browse_follow_up", *back, "--map", "steps[0]=steps[1]")
     assert stranding.exit_code == 1
     assert "steps[1] does another kind of thing" in stranding.stdout
     assert "nobody was moved" in stranding.stderr
