@@ -47,6 +47,8 @@ class Context:
     by_version: dict[str, Journey] = field(init=False)
     #: Whether some message shows picks, so that likings are worth keeping.
     picks: bool = field(init=False)
+    #: Journeys that were stopped: their runs end when their customer is next looked at.
+    stopped: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         try:
@@ -56,6 +58,8 @@ class Context:
                 str(error), fix="install the package that brings it, or change `choice:`"
             ) from error
         self.picks = anybody_asks(self.program)
+        journeys = self.program.journeys.values()
+        self.stopped = frozenset(journey.slug for journey in journeys if journey.status == "stopped")
         self.by_version = {**self.older, **{journey.version: journey for journey in self.program.journeys.values()}}
 
     def with_health(self, unhealthy: frozenset[str], stale: Mapping[str, int] | None = None) -> Context:

@@ -58,6 +58,10 @@ def dig(value: Any, names: tuple[str, ...]) -> object:
     return MISSING if value is None else value
 
 
+#: What a run is about, as against the event that started it.
+_THINGS = frozenset({"product", "order"})
+
+
 class Scope:
     """Names of one evaluation, resolved when asked. `line` is the product at hand."""
 
@@ -96,7 +100,8 @@ class Scope:
             if not rest:
                 return True
             return dig(value, rest)
-        if root in self.bound:
+        if root in self.bound and (rest or root in _THINGS):
+            # An event's bare name asks whether it came while the run waited; what started the run did not.
             return dig(self.bound[root], rest)
         return MISSING
 

@@ -54,6 +54,8 @@ def step(context: Context, customer_id: str, customer: Customer, event: Event, c
         return result
     if context.moves:
         move_runs(context, customer, result)
+    if context.stopped:
+        _end_stopped(turn)
     labels, newcomer, program = customer.segments, not customer.first_seen, context.program
     if not update_profile(turn, event):
         result.count("order_updates")
@@ -92,6 +94,8 @@ def fire(context: Context, customer_id: str, customer: Customer, now: int) -> Re
     turn = Turn(context, customer_id, customer, now, result)
     if context.moves:
         move_runs(context, customer, result)
+    if context.stopped:
+        _end_stopped(turn)
     for again in [run for run in customer.resends if run.due and run.due <= now]:
         journey = context.by_version.get(again.version)
         if journey is None:
@@ -109,6 +113,16 @@ def fire(context: Context, customer_id: str, customer: Customer, now: int) -> Re
         fire_watches(turn)
     _finish(turn, bool(context.program.stages or context.program.segments))
     return result
+
+
+def _end_stopped(turn: Turn) -> None:
+    """Runs of stopped journeys end without success; what had not gone yet is taken back."""
+    customer, stopped = turn.customer, turn.context.stopped
+    for journey, run in _live(turn):
+        if journey.slug in stopped:
+            leave(turn, journey, run, "stopped", withdraw=True)
+    if customer.resends:
+        customer.resends = [again for again in customer.resends if again.journey not in stopped]
 
 
 def _finish(turn: Turn, grouped: bool) -> None:

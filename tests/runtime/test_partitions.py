@@ -287,3 +287,48 @@ async def test_no_reminder_overtakes_a_purchase_in_the_backlog(redis_client: red
     await wall.acquire(1)
     await wall.apply(1, as_records([*log, backlog[1]]))
     assert await redis_client.zcard(keys.planned(1)) == 1
+
+
+@given(seed=st.integers(0, 50), chance=st.randoms(use_true_random=False))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_customers_may_be_shuffled_among_each_other(redis_url: str, seed: int, chance: random.Random) -> None:
+    """Between two ticks any order that keeps each customer's own gives each customer the same state."""
+
+    async def both() -> None:
+        client = redis.asyncio.Redis.from_url(redis_url)
+        try:
+            await client.flushdb()
+            values = [value for value in log_of(seed) if value != b"{broken"]
+            first = await run(client, 0, as_records(values), [])
+            second = await run(client, 1, as_records(_shuffled(values, chance)), [])
+            assert {key: first[0][key] for key in sorted(first[0])} == {
+                key.replace(b"{1}", b"{0}"): second[0][key] for key in sorted(second[0])
+            }
+            assert first[2] == second[2]
+        finally:
+            await client.aclose()
+
+    asyncio.run(both())
+
+
+def _shuffled(values: list[bytes], chance: random.Random) -> list[bytes]:
+    """The log with customers interleaved anew between its ticks and control records."""
+    shuffled: list[bytes] = []
+    queues: dict[str, list[bytes]] = {}
+
+    def empty() -> None:
+        while queues:
+            name = chance.choice(sorted(queues))
+            shuffled.append(queues[name].pop(0))
+            if not queues[name]:
+                del queues[name]
+
+    for value in values:
+        customer = records.decode(value).customer
+        if customer:
+            queues.setdefault(customer, []).append(value)
+        else:
+            empty()
+            shuffled.append(value)
+    empty()
+    return shuffled
