@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from orchestrator.errors import DependencyUnreachable, JourneysInvalid, SettingsInvalid
+from orchestrator.errors import JourneysInvalid, SettingsInvalid
 from orchestrator.runtime import topics
 from orchestrator.runtime.channels import load_channels
 from orchestrator.runtime.heartbeat import alive, here
@@ -40,14 +40,14 @@ async def examine(settings: Settings) -> Sequence[Check]:
 
 
 def _kafka(settings: Settings) -> list[Check]:
-    try:
-        findings = topics.check(settings)
-    except DependencyUnreachable as error:
-        return [Check("kafka", False, error.message, error.fix, unreachable=True)]
+    findings = topics.check(settings)
+    broker = [finding for finding in findings if not finding.topic]
+    if broker:
+        return [Check("kafka", False, finding.message, finding.fix, unreachable=True) for finding in broker]
     checks = [Check("kafka", True, f"{settings.kafka.bootstrap} answers")]
-    wrong = [finding for finding in findings if finding.level == "error"]
-    checks += [Check("topics", finding.level != "error", finding.message, finding.fix) for finding in findings]
-    if not wrong:
+    for finding in findings:
+        checks.append(Check("topics", finding.level != "error", f"{finding.topic} {finding.message}", finding.fix))
+    if all(finding.level != "error" for finding in findings):
         checks.append(Check("topics", True, f"{len(topics.wanted(settings))} topics are fit for use"))
     return checks
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 
 import redis.asyncio
+from redis.exceptions import RedisError
 
 from orchestrator.errors import PartitionCountChanged
 from orchestrator.runtime.app import run_worker
@@ -24,6 +27,11 @@ from orchestrator.stores import keys
 from orchestrator.stores.client import connect
 from orchestrator.stores.partition_state import PartitionState
 
+log = logging.getLogger(__name__)
+
+#: Seconds between looks for a Redis that is not there yet.
+REDIS_RETRY = 1.0
+
 
 def destinations(topics: Topics) -> Destinations:
     """Where a commit's rows go."""
@@ -42,14 +50,29 @@ async def check_partition_count(client: redis.asyncio.Redis, count: int) -> None
         )
 
 
+async def _redis_is_there(client: redis.asyncio.Redis, settings: Settings, stop: asyncio.Event) -> bool:
+    """Wait for Redis and check the partition count; False when `stop` came first."""
+    while not stop.is_set():
+        try:
+            await check_partition_count(client, settings.topics.partitions)
+        except (RedisError, OSError) as problem:
+            log.warning("waiting for Redis: %s", problem)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), REDIS_RETRY)
+        else:
+            return True
+    return False
+
+
 async def serve_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Run until `stop`. Raises what must end the process: the state is safe, position and state move together."""
     calm()
     clock = WallClock()
     client = connect(settings.redis)
-    log = KafkaLog(settings.kafka)
+    events = KafkaLog(settings.kafka)
     try:
-        await check_partition_count(client, settings.topics.partitions)
+        if not await _redis_is_there(client, settings, stop):
+            return
         seed = settings.seed.get_secret_value().encode()
         catalogue = Catalogue(client, seed)
         partitions = Partitions(
@@ -60,9 +83,9 @@ async def serve_worker(settings: Settings, stop: asyncio.Event) -> None:
             max_poison=settings.worker.max_consecutive_poison,
             on_commit=lambda partition: relays.announce(partition),
         )
-        relays = RelayLoop(Relay(client, log), partitions.owned)
-        ticker = Ticker(client, log, settings, clock)
-        beliefs = PriorsPublisher(client, log, catalogue, settings.topics.events, clock)
+        relays = RelayLoop(Relay(client, events), partitions.owned)
+        ticker = Ticker(client, events, settings, clock)
+        beliefs = PriorsPublisher(client, events, catalogue, settings.topics.events, clock)
         # The helpers outlive the worker: what its last commit left is still relayed.
         done = asyncio.Event()
         helpers = [
@@ -77,5 +100,5 @@ async def serve_worker(settings: Settings, stop: asyncio.Event) -> None:
             done.set()
             await asyncio.gather(*helpers, return_exceptions=True)
     finally:
-        await log.close()
+        await events.close()
         await client.aclose()
