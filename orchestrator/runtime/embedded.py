@@ -13,15 +13,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import uvicorn
 from pydantic import SecretStr
 from redis.exceptions import RedisError
 
@@ -33,6 +30,7 @@ from orchestrator.runtime.channels import load_channels
 from orchestrator.runtime.dispatcher_process import build_dispatcher
 from orchestrator.runtime.gateway import build_gateway
 from orchestrator.runtime.gateway_process import http_server
+from orchestrator.runtime.inner_server import InnerServer
 from orchestrator.runtime.journal import FileJournal
 from orchestrator.runtime.journey_files import read_journeys
 from orchestrator.runtime.listening import listen
@@ -158,7 +156,7 @@ class Embedded:
         #: Partition → offset of the last record that was applied.
         self._applied = {n: await self._partitions.acquire(n) - 1 for n in range(topics.partitions)}
         app = build_gateway(settings, self.log, self._channels, self.client, self._clock)
-        server = _Server(http_server(app, settings.gateway.host, settings.gateway.port).config)
+        server = InnerServer(http_server(app, settings.gateway.host, settings.gateway.port).config)
         serving = asyncio.create_task(server.serve(sockets=[self._listener]))
         self._stack.push_async_callback(_stop_server, server, serving)
         await server.up.wait()
@@ -268,27 +266,11 @@ class Embedded:
                 await asyncio.wait_for(done.wait(), RETENTION_ROUND)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn inside our process: signals stay with us, and `up` tells when it answers."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.up = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-
 async def _end(told: asyncio.Event, task: asyncio.Task[None]) -> None:
     told.set()
     await task
 
 
-async def _stop_server(server: _Server, serving: asyncio.Task[None]) -> None:
+async def _stop_server(server: InnerServer, serving: asyncio.Task[None]) -> None:
     server.should_exit = True
     await serving

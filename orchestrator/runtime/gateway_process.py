@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -13,17 +11,10 @@ from orchestrator.errors import SettingsInvalid
 from orchestrator.runtime.channels import load_channels
 from orchestrator.runtime.clock import WallClock
 from orchestrator.runtime.gateway import build_gateway
+from orchestrator.runtime.inner_server import InnerServer
 from orchestrator.runtime.kafka_log import KafkaLog
 from orchestrator.settings import Settings
 from orchestrator.stores.client import connect
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to the process it is part of: uvicorn would raise them again before we can clean up."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def http_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
@@ -39,7 +30,7 @@ def http_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
         log_config=None,
         timeout_graceful_shutdown=10,
     )
-    return _Server(config)
+    return InnerServer(config)
 
 
 async def serve_gateway(settings: Settings, stop: asyncio.Event) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from orchestrator.runtime.inner_server import InnerServer
 from orchestrator.runtime.listening import listen
 from orchestrator.testing.fakes.base import TRANSPORT
 
@@ -24,7 +22,7 @@ class Serving:
         config = uvicorn.Config(
             app, http=_Protocol, ws="none", lifespan="off", log_config=None, access_log=False, loop="none"
         )
-        self._server = _Server(config)
+        self._server = InnerServer(config)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -53,19 +51,3 @@ class _Protocol(H11Protocol):
             await app({**scope, TRANSPORT: transport}, receive, send)
 
         self.app = reachable
-
-
-class _Server(uvicorn.Server):
-    """uvicorn inside somebody else's process: signals stay with that process."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.up = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
