@@ -28,7 +28,3 @@ class FastClock:
         """Go on from `now`; never backwards."""
         self.origin = max(now, self.now())
         self._started = time.monotonic()
-
-    def run(self, speed: float) -> None:
-        """Change the speed; 0 stops."""
-        self.origin, self._started, self.speed = self.now(), time.monotonic(), speed
